@@ -1,0 +1,38 @@
+"""Constrained types that several parts of the contract share."""
+
+from typing import Annotated
+
+from pydantic import Field, StrictBool, StrictFloat, StrictInt, StringConstraints
+
+__all__ = ["Args", "Entrypoint", "Glob", "MetricName", "Scalar", "Sha256", "TargetName", "Uri"]
+
+Uri = Annotated[
+    str, StringConstraints(max_length=1024, pattern=r"^(pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?|file://)(/[^@?#]*)?$")
+]
+"""A place: `pvc://claim/path`, or `file:///path` locally; no credentials, query or fragment."""
+
+Entrypoint = Annotated[
+    str,
+    StringConstraints(
+        max_length=256, pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*$"
+    ),
+]
+"""`module:attr`."""
+
+Sha256 = Annotated[str, StringConstraints(max_length=64, pattern="^[0-9a-f]{64}$")]
+
+Glob = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+"""A shell-style pattern over module names."""
+
+MetricName = Annotated[str, StringConstraints(max_length=63, pattern="^[a-z][a-z0-9_]*$")]
+
+TargetName = Annotated[str, StringConstraints(max_length=20, pattern="^[a-z]([-a-z0-9]*[a-z0-9])?$")]
+
+Scalar = StrictBool | StrictInt | StrictFloat | Annotated[str, StringConstraints(max_length=256)]
+"""A JSON scalar."""
+
+Args = Annotated[
+    dict[Annotated[str, StringConstraints(max_length=64, pattern="^[A-Za-z_][A-Za-z0-9_]*$")], Scalar],
+    Field(max_length=32),
+]
+"""Keyword arguments."""

@@ -1,0 +1,213 @@
+"""Stage search: the space, the algorithm and how many trials."""
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field, StringConstraints
+
+from trimtab_api.v1alpha1._base import ApiModel, Mutability, OneOf, Rule
+from trimtab_api.v1alpha1._types import Scalar
+
+__all__ = [
+    "Bayesian",
+    "Categorical",
+    "Grid",
+    "LogUniform",
+    "NumberType",
+    "Parameter",
+    "Random",
+    "Search",
+    "SearchAlgorithm",
+    "SearchSpace",
+    "Surrogate",
+    "Uniform",
+]
+
+
+class NumberType(StrEnum):
+    """Whether a range gives fractions or whole numbers."""
+
+    FLOAT = "Float"
+    INT = "Int"
+
+
+_ORDERED = Rule(
+    cel="self.min <= self.max",
+    check=lambda self: self.min <= self.max,
+    message="must be at least min",
+    field="max",
+)
+_WHOLE = Rule(
+    cel="self.type != 'Int' || (double(int(self.min)) == self.min && double(int(self.max)) == self.max)",
+    check=lambda self: self.type is not NumberType.INT
+    or (float(self.min).is_integer() and float(self.max).is_integer()),
+    message="must have whole numbers as min and max when type is Int",
+)
+
+
+class Uniform(ApiModel):
+    """A range whose values are equally likely."""
+
+    min: float
+    """Smallest value."""
+    max: float
+    """Largest value, included."""
+    step: Annotated[float, Field(gt=0)] | None = None
+    """Distance between neighbouring values, counted from min; absent = any value, for Int every whole number."""
+    type: NumberType = NumberType.FLOAT
+    """Float or Int."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        _ORDERED,
+        _WHOLE,
+        Rule(
+            cel="self.type != 'Int' || !has(self.step) || double(int(self.step)) == self.step",
+            check=lambda self: self.type is not NumberType.INT
+            or self.step is None
+            or float(self.step).is_integer(),
+            message="must be a whole number when type is Int",
+            field="step",
+        ),
+    )
+
+
+class LogUniform(ApiModel):
+    """A range whose orders of magnitude are equally likely."""
+
+    min: Annotated[float, Field(gt=0)]
+    """Smallest value, above 0."""
+    max: Annotated[float, Field(gt=0)]
+    """Largest value, included."""
+    type: NumberType = NumberType.FLOAT
+    """Float or Int."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (_ORDERED, _WHOLE)
+
+
+class Categorical(ApiModel):
+    """A list of values without order."""
+
+    choices: Annotated[tuple[Scalar, ...], Field(min_length=1, max_length=100)]
+    """The values, JSON scalars."""
+
+
+class SearchSpace(OneOf):
+    """The values that a parameter may take. Exactly one kind."""
+
+    union: ClassVar[tuple[str, ...]] = ("uniform", "log_uniform", "categorical")
+
+    uniform: Uniform | None = None
+    """A range, optionally stepped."""
+    log_uniform: LogUniform | None = None
+    """A range over orders of magnitude."""
+    categorical: Categorical | None = None
+    """A list of values."""
+
+
+class Parameter(ApiModel):
+    """One field that the search replaces."""
+
+    name: Annotated[
+        str,
+        StringConstraints(
+            max_length=128, pattern=r"^(model\.args|dataset\.args|train)(\.[A-Za-z_][A-Za-z0-9_]*)+$"
+        ),
+    ]
+    """Path of the field it replaces: `train.<field>`, `model.args.<name>` or `dataset.args.<name>`."""
+    search_space: SearchSpace
+    """The values to try."""
+
+
+class Grid(ApiModel):
+    """Every point of a finite space, once."""
+
+
+class Random(ApiModel):
+    """Independent draws."""
+
+
+class Surrogate(StrEnum):
+    """The model that Bayesian search builds of the objective."""
+
+    TPE = "TPE"
+    """Tree-structured Parzen estimator."""
+
+
+class Bayesian(ApiModel):
+    """Draws guided by a model of what was seen."""
+
+    surrogate: Surrogate = Surrogate.TPE
+    """TPE."""
+    startup_trials: Annotated[int, Field(ge=1, le=10000)] = 10
+    """Random trials before the model guides."""
+
+
+class SearchAlgorithm(OneOf):
+    """How points are chosen. Exactly one of grid, random and bayesian."""
+
+    union: ClassVar[tuple[str, ...]] = ("grid", "random", "bayesian")
+
+    grid: Grid | None = None
+    """Every point once; needs a finite space."""
+    random: Random | None = None
+    """Independent draws."""
+    bayesian: Bayesian | None = None
+    """Draws guided by what was seen."""
+
+
+def _is_finite(space: SearchSpace) -> bool:
+    if space.uniform is not None:
+        return space.uniform.step is not None or space.uniform.type is NumberType.INT
+    return space.categorical is not None
+
+
+class Search(ApiModel):
+    """Hyperparameter search: each trial is one training with the recipe of stages.train."""
+
+    mutability: ClassVar[dict[str, Mutability]] = {
+        "num_trials": Mutability.AT_ONCE,
+        "parallel_trials": Mutability.AT_ONCE,
+    }
+
+    algorithm: SearchAlgorithm = Field(default_factory=lambda: SearchAlgorithm(bayesian=Bayesian()))
+    """How points are chosen; bayesian where absent."""
+    parameters: Annotated[tuple[Parameter, ...], Field(min_length=1, max_length=32)] | None = None
+    """What is searched. Computed: train.learningRate, train.batchSize and train.weightDecay."""
+    num_trials: Annotated[int, Field(ge=1, le=10000)] | None = None
+    """Trials in all. Computed: 20, for grid all points. Raising it continues the study, lowering it below what is done ends the search."""
+    parallel_trials: Annotated[int, Field(ge=1, le=256)] = 1
+    """Trials at once; each gets its share of the cores."""
+    max_failed_trials: Annotated[int, Field(ge=0, le=10000)] | None = None
+    """More failed trials than this fail the job. Computed: the larger of 3 and 20 % of numTrials."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="!has(self.numTrials) || self.parallelTrials <= self.numTrials",
+            check=lambda self: self.num_trials is None or self.parallel_trials <= self.num_trials,
+            message="must not exceed numTrials",
+            field="parallel_trials",
+        ),
+        Rule(
+            cel="!has(self.algorithm.grid) || !has(self.parameters) || self.parameters.all(p,"
+            " has(p.searchSpace.categorical) || (has(p.searchSpace.uniform) &&"
+            " (has(p.searchSpace.uniform.step) || p.searchSpace.uniform.type == 'Int')))",
+            check=lambda self: self.algorithm.grid is None
+            or self.parameters is None
+            or all(_is_finite(parameter.search_space) for parameter in self.parameters),
+            message="must all be finite for grid: categorical, uniform with step, or uniform of type Int",
+            field="parameters",
+        ),
+        Rule(
+            cel="!has(self.algorithm.grid) || has(self.parameters)",
+            check=lambda self: self.algorithm.grid is None or self.parameters is not None,
+            message="must be given for grid: the computed ones are ranges without steps",
+            field="parameters",
+        ),
+        Rule(
+            cel="!has(self.parameters) || self.parameters.all(p, self.parameters.exists_one(q, q.name == p.name))",
+            check=lambda self: self.parameters is None
+            or len({parameter.name for parameter in self.parameters}) == len(self.parameters),
+            message="must name each field once",
+            field="parameters",
+        ),
+    )

@@ -1,0 +1,197 @@
+"""From parsed YAML or JSON to an OptimizationJob, or to every finding at once.
+
+The way in for the command line and the trainer. Three passes: types and bounds (pydantic), the
+rules that the API server also knows (CEL), and what no schema can say: parameter paths, metric
+names and directions.
+"""
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from trimtab_api.findings import Finding, InvalidJobError
+from trimtab_api.semantics import check_semantics
+from trimtab_api.v1alpha1._base import ApiModel, OneOf
+from trimtab_api.v1alpha1.job import OptimizationJob
+
+__all__ = ["check_rules", "parse_job", "render_value"]
+
+Path = tuple[str | int, ...]
+
+_LONGEST_VALUE = 80
+
+
+def parse_job(document: object) -> OptimizationJob:
+    """Return the job that a parsed document describes.
+
+    Args:
+        document: What a YAML or JSON parser gives: mappings, lists and scalars.
+
+    Raises:
+        InvalidJobError: With every finding of the first pass that has any.
+    """
+    if not isinstance(document, Mapping):
+        raise InvalidJobError(
+            (Finding((), render_value(document), "must be a mapping with kind OptimizationJob"),)
+        )
+    try:
+        text = json.dumps(document)
+    except (TypeError, ValueError) as error:
+        raise InvalidJobError((Finding((), "", f"must be plain JSON data: {error}"),)) from error
+    try:
+        job = OptimizationJob.model_validate_json(text, strict=True)
+    except ValidationError as error:
+        raise InvalidJobError(_describe_errors(error, document)) from error
+    findings = tuple(check_rules(job)) or tuple(check_semantics(job))
+    if findings:
+        raise InvalidJobError(findings)
+    return job
+
+
+def check_rules(model: ApiModel, path: Path = ()) -> Iterator[Finding]:
+    """Yield a finding for each rule that a model or one of its parts breaks."""
+    if isinstance(model, OneOf):
+        present = [_alias(model, name) for name in model.union if getattr(model, name) is not None]
+        if len(present) != 1:
+            names = ", ".join(_alias(model, name) for name in model.union)
+            found = f"{len(present)} of them" if present else "none"
+            yield Finding(path, found, f"must have exactly one of {names}")
+    for rule in model.rules:
+        if not rule.check(model):
+            where = path if rule.field is None else (*path, _alias(model, rule.field))
+            value = model if rule.field is None else getattr(model, rule.field)
+            yield Finding(where, render_value(value), rule.message)
+    for name in type(model).model_fields:
+        yield from _check_part(getattr(model, name), (*path, _alias(model, name)))
+
+
+def _check_part(value: object, path: Path) -> Iterator[Finding]:
+    if isinstance(value, ApiModel):
+        yield from check_rules(value, path)
+    elif isinstance(value, tuple):
+        for index, item in enumerate(value):
+            yield from _check_part(item, (*path, index))
+
+
+def _alias(model: ApiModel, name: str) -> str:
+    return type(model).model_fields[name].alias or name
+
+
+def render_value(value: object) -> str:
+    """Return a value as JSON, cut to a readable length; empty for None."""
+    if value is None:
+        return ""
+    if isinstance(value, ApiModel):
+        text = value.model_dump_json(by_alias=True, exclude_none=True)
+    elif isinstance(value, tuple) and value and isinstance(value[0], ApiModel):
+        text = "[" + ", ".join(render_value(item) for item in value) + "]"
+    else:
+        text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
+
+
+def _describe_errors(error: ValidationError, document: object) -> tuple[Finding, ...]:
+    found: dict[Path, list[str]] = {}
+    values: dict[Path, str] = {}
+    for details in error.errors():
+        path = _existing_path(details, document)
+        found.setdefault(path, []).append(_expectation(details, path))
+        values.setdefault(path, _value_at(details))
+    return tuple(
+        Finding(path, values[path], " or ".join(dict.fromkeys(expectations)))
+        for path, expectations in found.items()
+    )
+
+
+def _existing_path(details: ErrorDetails, document: object) -> Path:
+    """Cut what pydantic adds behind the field: the members of a union of scalars."""
+    path: list[str | int] = []
+    here: object = document
+    for part in details["loc"]:
+        if isinstance(here, Mapping) and (part in here or details["type"] == "missing"):
+            path.append(part)
+            here = here.get(part)
+        elif isinstance(here, list) and isinstance(part, int):
+            path.append(part)
+            here = here[part]
+        else:
+            break
+    return tuple(path)
+
+
+def _value_at(details: ErrorDetails) -> str:
+    return "" if details["type"] == "missing" else render_value(details["input"])
+
+
+def _expectation(details: ErrorDetails, path: Path) -> str:
+    context = details.get("ctx", {})
+    match details["type"]:
+        case "missing":
+            return "is required"
+        case "extra_forbidden":
+            return "unknown field" + _near_field(path)
+        case "string_pattern_mismatch":
+            return f"must match {context['pattern']}"
+        case "literal_error" | "enum":
+            return f"must be {context['expected']}".replace("'", "")
+        case "finite_number":
+            return "must be a finite number"
+        case "string_too_long":
+            return f"must have at most {context['max_length']} characters"
+        case "too_long" | "too_short":
+            bound = context.get("max_length", context.get("min_length"))
+            word = "at most" if details["type"] == "too_long" else "at least"
+            return f"must have {word} {bound} entries"
+        case _:
+            return _plain_message(details["msg"])
+
+
+def _plain_message(message: str) -> str:
+    for verbose, plain in (
+        ("Input should be a valid ", "must be a "),
+        ("Input should be ", "must be "),
+        ("greater than or equal to", "at least"),
+        ("less than or equal to", "at most"),
+        ("greater than", "above"),
+        ("less than", "below"),
+        ("must be a integer", "must be an integer"),
+        ("must be a dictionary", "must be a mapping"),
+        ("must be a object", "must be a mapping"),
+    ):
+        message = message.replace(verbose, plain)
+    return message
+
+
+def _near_field(path: Path) -> str:
+    """Name the known fields of the object that holds an unknown one."""
+    model: type[ApiModel] | None = OptimizationJob
+    for part in path[:-1]:
+        model = _model_below(model, part) if model is not None else None
+    if model is None:
+        return ""
+    known = [field.alias or name for name, field in model.model_fields.items()]
+    near = difflib.get_close_matches(str(path[-1]), known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"{hint or '; known here: ' + ', '.join(known)}"
+
+
+def _model_below(model: type[ApiModel], part: str | int) -> type[ApiModel] | None:
+    if isinstance(part, int):
+        return model
+    for name, field in model.model_fields.items():
+        if part == (field.alias or name):
+            return _first_model(field.annotation)
+    return None
+
+
+def _first_model(annotation: object) -> type[ApiModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, ApiModel):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        model = _first_model(inner)
+        if model is not None:
+            return model
+    return None

@@ -1,0 +1,113 @@
+"""Figures in words: a metric with its unit, a change against the baseline, a time.
+
+The terminal and the HTML report both call it, so that one run reads alike in both.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from trimtab_api.metrics import KNOWN_METRICS
+
+__all__ = [
+    "render_change",
+    "render_count",
+    "render_metric",
+    "render_scalar",
+    "render_seconds",
+    "render_times",
+]
+
+_DASH = "\N{EN DASH}"
+_MINUS = "\N{MINUS SIGN}"
+_TIMES = "\N{MULTIPLICATION SIGN}"
+_MINUTE = 60
+_HOUR = 3600
+_THOUSAND = 1000
+_THOUSANDS = ("", " k", " M", " G", " T")
+
+
+def render_metric(metric: str, value: float | None) -> str:
+    """Return a metric's value as people read it; a dash where there is none.
+
+    Args:
+        metric: Its name without a target; one that is not known has no unit.
+        value: In the metric's unit; fractions become percent.
+    """
+    if value is None:
+        return _DASH
+    known = KNOWN_METRICS.get(metric)
+    unit = known.unit if known is not None else ""
+    return _RENDERERS.get(unit, partial(_render_measure, unit=unit))(value)
+
+
+def render_change(metric: str, change: float | None) -> str:
+    """Return by how much a metric differs from the baseline's, with its sign.
+
+    Args:
+        metric: Its name without a target.
+        change: Value less the baseline's value; a dash where there is none.
+    """
+    if change is None:
+        return _DASH
+    known = KNOWN_METRICS.get(metric)
+    if known is not None and known.unit == "fraction":
+        return _with_sign(f"{100 * change:+.2f}") + " points"
+    return _with_sign(f"{change:+.4g}")
+
+
+def _with_sign(text: str) -> str:
+    if float(text) == 0:
+        return "±0"
+    return text.replace("-", _MINUS, 1)
+
+
+def render_count(value: float) -> str:
+    """Return a count with three digits and a thousands letter: `11.2 M`."""
+    index = 0
+    while abs(value) >= _THOUSAND and index < len(_THOUSANDS) - 1:
+        value, index = value / _THOUSAND, index + 1
+    return f"{value:.3g}{_THOUSANDS[index]}" if index else f"{value:.0f}"
+
+
+def render_times(value: float) -> str:
+    """Return a ratio as a factor: 2.71 and a multiplication sign."""
+    return f"{value:.3g}{_TIMES}"
+
+
+def render_scalar(value: object) -> str:
+    """Return a parameter's or a task's own value, numbers with four digits."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def render_seconds(seconds: float) -> str:
+    """Return a duration with two units at most: `4.2 s`, `3 min 10 s`, `1 h 02 min`."""
+    if seconds < _MINUTE:
+        return f"{seconds:.1f} s" if seconds < _MINUTE / 6 else f"{seconds:.0f} s"
+    whole = round(seconds)
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min {whole % _MINUTE:02d} s"
+    return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE:02d} min"
+
+
+def _render_measure(value: float, unit: str) -> str:
+    return f"{value:#.3g}".rstrip(".") + f" {unit}"
+
+
+def _render_percent(value: float) -> str:
+    return f"{100 * value:.2f} %"
+
+
+def _render_rate(value: float) -> str:
+    return f"{value:,.0f} /s" if value >= _THOUSAND else f"{value:.4g} /s"
+
+
+_RENDERERS: dict[str, Callable[[float], str]] = {
+    "": render_scalar,
+    "nats": render_scalar,
+    "fraction": _render_percent,
+    "count": render_count,
+    "ratio": render_times,
+    "1/s": _render_rate,
+}

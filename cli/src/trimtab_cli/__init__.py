@@ -1,0 +1,1 @@
+"""The `trimtab` command: validate, plan and run OptimizationJob manifests."""

@@ -1,0 +1,113 @@
+"""Where a run stands, from its events: what is done, what is left, the best so far. Pure.
+
+Fed by the terminal reporters of `progress`; time is given to it, so it can be tested without a
+clock.
+"""
+
+from dataclasses import dataclass, field
+
+from trimtab_api.stages import STAGE_ORDER, StageName
+from trimtab_trainer.reporting._base import (
+    Event,
+    NewBest,
+    StageEnded,
+    StageProgress,
+    StageStarted,
+    TrialEnded,
+    TrialProgress,
+    TrialStarted,
+)
+
+__all__ = ["RunState", "TrialView"]
+
+# A pace measured over less than this share of a stage is a guess.
+_LEAST_PACE = 0.02
+
+
+@dataclass(slots=True)
+class TrialView:
+    """A running trial."""
+
+    epoch: int = 0
+    epochs: int | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def share(self) -> float:
+        """Return how much of the trial is done, 0…1."""
+        return self.epoch / self.epochs if self.epochs else 0.0
+
+
+@dataclass(slots=True)
+class RunState:
+    """A run at one moment."""
+
+    stage: StageName | None = None
+    """The stage that runs; None between stages."""
+    total: float | None = None
+    """Units of work of the stage, where that is known."""
+    done: float = 0.0
+    """Units that are done, those of an earlier start included."""
+    running: dict[int, TrialView] = field(default_factory=dict)
+    """Trials in progress, by number."""
+    ended: set[StageName] = field(default_factory=set)
+    """Stages that ended or were skipped."""
+    best: NewBest | None = None
+    _began: float = 0.0
+    _before: float = 0.0
+
+    @property
+    def stages(self) -> int:
+        """Return the number of stages."""
+        return len(STAGE_ORDER)
+
+    @property
+    def position(self) -> float:
+        """Return the units done, running trials counted by their epochs."""
+        return self.done + sum(trial.share for trial in self.running.values())
+
+    def remaining(self, now: float) -> float | None:
+        """Return the seconds that are left of the stage at its pace so far; None while unknown.
+
+        Args:
+            now: Seconds on the clock that `apply` is told.
+        """
+        advanced = self.position - self._before
+        if self.total is None or advanced < _LEAST_PACE * self.total:
+            return None
+        return max(self.total - self.position, 0.0) * (now - self._began) / advanced
+
+    def apply(self, event: Event, now: float) -> None:
+        """Take an event into account.
+
+        Args:
+            event: What happened.
+            now: Seconds on any clock that only grows.
+        """
+        match event:
+            case StageStarted(stage, total, done):
+                self._enter(stage, now)
+                self.total, self.done, self._before = total or self.total, done, done
+            case StageProgress(stage, done, total):
+                self._enter(stage, now)
+                self.done, self.total = done, total
+            case StageEnded(stage):
+                self.ended.add(stage)
+                self.stage = None
+                self.running.clear()
+            case TrialStarted(number, epochs=epochs):
+                self.running[number] = TrialView(epochs=epochs)
+            case TrialProgress(number, epoch=epoch, epochs=epochs, metrics=metrics):
+                self.running[number] = TrialView(epoch, epochs, dict(metrics))
+            case TrialEnded(trial):
+                self.running.pop(trial.number, None)
+                self.done += 1
+            case NewBest():
+                self.best = event
+            case _:
+                pass
+
+    def _enter(self, stage: StageName, now: float) -> None:
+        if self.stage is not stage:
+            self.stage, self.total, self.done = stage, None, 0.0
+            self._began, self._before = now, 0.0

@@ -1,0 +1,380 @@
+"""Builds reports as runs leave them: complete, goals missed, failed, stopped half-way.
+
+The figures are those of a small network on 8×8 digits; status is derived as the trainer does it.
+"""
+
+import hashlib
+import math
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+from trimtab_api.defaults import expand_job
+from trimtab_api.fingerprint import fingerprint_job
+from trimtab_api.outcome import RunFacts, build_status
+from trimtab_api.reports import (
+    BaselineReport,
+    CandidateReport,
+    EpochReport,
+    PruneStepReport,
+    RunReport,
+    TrialFailure,
+    TrialReport,
+)
+from trimtab_api.stages import STAGE_ORDER, StageName, StageReason, StageState
+from trimtab_api.v1alpha1.conditions import FailedReason
+from trimtab_api.v1alpha1.goals import Profile
+from trimtab_api.v1alpha1.job import OptimizationJob
+from trimtab_api.v1alpha1.status import (
+    BudgetStatus,
+    FailureClass,
+    PrecisionStatus,
+    StageStatus,
+    TrialState,
+)
+from trimtab_api.validation import parse_job
+
+__all__ = [
+    "ReportParts",
+    "make_candidate",
+    "make_failed_report",
+    "make_manifest",
+    "make_missed_report",
+    "make_partial_report",
+    "make_parts",
+    "make_report",
+    "make_trials",
+]
+
+_TARGET = "edge"
+_FIGURES: dict[str, tuple[float, ...]] = {
+    # accuracy, test, params, flops, MiB, MiB zstd, p50, p95, 1/s, memory
+    "dense": (0.9778, 0.9704, 94_538, 9.64e6, 0.3652, 0.3388, 0.1410, 0.1523, 7010, 61.2),
+    "pruned": (0.9741, 0.9667, 41_290, 4.71e6, 0.1622, 0.1504, 0.0893, 0.0961, 11100, 60.8),
+    "dense-int8": (0.9778, 0.9704, 94_538, 9.64e6, 0.1049, 0.0871, 0.0902, 0.0988, 10950, 61.0),
+    "pruned-int8": (0.9704, 0.9630, 41_290, 4.71e6, 0.0518, 0.0402, 0.0731, 0.0794, 13600, 60.5),
+}
+
+
+def make_manifest(**changes: Any) -> dict[str, Any]:
+    """Return a valid manifest as plain data; `changes` replace fields of its spec."""
+    spec: dict[str, Any] = {
+        "seed": 7,
+        "model": {"builtin": "small-cnn"},
+        "dataset": {"builtin": "digits"},
+        "constraints": [
+            {"metric": "accuracy", "maxDrop": 0.01},
+            {"metric": "size_mib", "target": _TARGET, "max": 0.2},
+            {"metric": "speedup", "target": _TARGET, "min": 1.5},
+        ],
+        "targets": [{"name": _TARGET, "profile": "cpu-edge", "threads": 1}],
+        "stages": {
+            "search": {"numTrials": 16, "parallelTrials": 2},
+            "train": {"epochs": 12},
+            "prune": {"schedule": {"steps": 3}, "finetune": {"epochs": 4}},
+            "quantize": {},
+        },
+    }
+    return {
+        "apiVersion": "trimtab.dev/v1alpha1",
+        "kind": "OptimizationJob",
+        "metadata": {"name": "digits"},
+        "spec": {**spec, **changes},
+    }
+
+
+@dataclass(slots=True)
+class ReportParts:
+    """What a run knows when it writes its report; tests change parts and build."""
+
+    manifest: dict[str, Any] = field(default_factory=make_manifest)
+    trials: list[TrialReport] = field(default_factory=list)
+    training: list[EpochReport] = field(default_factory=list)
+    prune_steps: list[PruneStepReport] = field(default_factory=list)
+    candidates: list[CandidateReport] = field(default_factory=list)
+    stages: dict[StageName, StageStatus] = field(default_factory=dict)
+    budget_spent: dict[str, float] = field(default_factory=dict)
+    failure: tuple[FailedReason, str] | None = None
+    finished: bool = True
+    warnings: tuple[str, ...] = ()
+
+    def build(self) -> RunReport:
+        """Return the report."""
+        job = parse_job(self.manifest)
+        expanded = expand_job(job, cores=2, detected=Profile.CPU_SERVER)
+        dense = next((entry for entry in self.candidates if entry.id == "dense"), None)
+        baseline = (
+            BaselineReport(
+                artifact=dense.artifact,
+                digest=dense.digest,
+                metrics=dense.metrics,
+                test_metrics=dense.test_metrics,
+            )
+            if dense
+            else None
+        )
+        return RunReport(
+            name=job.metadata.name,
+            fingerprint=fingerprint_job(job),
+            manifest=_dump(job),
+            spec=_dump(expanded),
+            status=build_status(self._facts(expanded, baseline)),
+            baseline=baseline,
+            trials=tuple(self.trials),
+            training=tuple(self.training),
+            prune_steps=tuple(self.prune_steps),
+            candidates=tuple(self.candidates),
+            data={
+                "samples": {"train": 1257, "validation": 270, "test": 270},
+                "digest": _digest("digits"),
+            },
+            environment={
+                "python": "3.11.7",
+                "system": "Linux 6.1.0",
+                "processor": "AMD EPYC 9354 32-Core Processor",
+                "instructions": ["avx2", "avx512f", "avx512_vnni"],
+                "cores": 2,
+                "packages": {"torch": "2.15.0", "onnxruntime": "1.32.0", "ray": "2.60.0"},
+            },
+            warnings=self.warnings,
+        )
+
+    def _facts(self, job: OptimizationJob, baseline: BaselineReport | None) -> RunFacts:
+        return RunFacts(
+            spec=job.spec,
+            attempt=1,
+            now="2026-11-24T10:04:31Z",
+            start_time="2026-11-24T10:01:02Z",
+            stages=tuple(self.stages.get(name, StageStatus(name=name)) for name in STAGE_ORDER),
+            trials=self.trials,
+            baseline=baseline,
+            candidates=self.candidates,
+            budget=BudgetStatus(
+                metric="accuracy",
+                allowed=0.01,
+                resolution=1 / 270,
+                spent=self.budget_spent,
+                remaining=0.01 - sum(self.budget_spent.values()),
+            )
+            if baseline
+            else None,
+            precision=PrecisionStatus(dtype="fp32"),
+            failure=self.failure,
+            finished=self.finished,
+            node="bench-host",
+            proxy=True,
+        )
+
+
+def make_report() -> RunReport:
+    """Return the report of a run that met its goals."""
+    return make_parts().build()
+
+
+def make_missed_report() -> RunReport:
+    """Return the report of a complete run that misses a limit on speed."""
+    parts = make_parts()
+    parts.manifest["spec"]["constraints"][2]["min"] = 4
+    parts.candidates = [
+        entry.model_copy(
+            update={
+                "feasible": False,
+                "rejected": entry.rejected or f"speedup@{_TARGET} min 4 is missed",
+            }
+        )
+        for entry in parts.candidates
+    ]
+    parts.warnings = (
+        "other programs took up to 14% of the processor during the benchmark: trust its ratios"
+        " more than its times",
+    )
+    return parts.build()
+
+
+def make_failed_report() -> RunReport:
+    """Return the report of a run that failed in its search."""
+    failed = [
+        TrialReport(
+            number=number,
+            state=TrialState.FAILED,
+            parameters={"train.learningRate": 0.01 * (number + 1), "train.batchSize": 32},
+            seconds=0.4,
+            failure=TrialFailure(
+                failure_class=FailureClass.TRIAL_ERROR,
+                message="metric accuracy is missing; the task gave <loss> and f1",
+            ),
+        )
+        for number in range(3)
+    ]
+    message = "the first 3 trials failed alike: metric accuracy is missing; the task gave <loss> and f1"
+    return ReportParts(
+        trials=failed,
+        stages={StageName.SEARCH: _stage(StageName.SEARCH, StageState.FAILED, message=message)},
+        failure=(FailedReason.USER_ERROR, message),
+        finished=False,
+    ).build()
+
+
+def make_partial_report() -> RunReport:
+    """Return the report of a run that was stopped while it pruned."""
+    parts = make_parts()
+    parts.finished = False
+    parts.candidates = parts.candidates[:1]
+    parts.prune_steps = parts.prune_steps[:1]
+    parts.budget_spent = {}
+    parts.stages = {
+        name: parts.stages[name] for name in (StageName.SEARCH, StageName.TRAIN)
+    } | {StageName.PRUNE: StageStatus(name=StageName.PRUNE, state=StageState.RUNNING)}
+    return parts.build()
+
+
+def make_parts() -> ReportParts:
+    """Return the parts of a complete run."""
+    trials = make_trials()
+    best = max((trial for trial in trials if trial.values), key=lambda trial: trial.values["accuracy"])
+    return ReportParts(
+        trials=trials,
+        training=list(best.intermediate),
+        prune_steps=[
+            _prune_step(1, 0.23, 62_904, 6.61e6, 0.9778, kept=True),
+            _prune_step(2, 0.31, 49_122, 5.30e6, 0.9741, kept=True),
+            _prune_step(3, 0.36, 41_290, 4.71e6, 0.9741, kept=True),
+        ],
+        candidates=[make_candidate(name) for name in _FIGURES],
+        stages=_complete_stages(),
+        budget_spent={"prune": 0.0037, "quantize": 0.0037},
+    )
+
+
+def make_candidate(name: str, **changes: Any) -> CandidateReport:
+    """Return a measured candidate; `dense-int8` gains nothing and is rejected."""
+    accuracy, test, params, flops, size, packed, p50, p95, rate, memory = _FIGURES[name]
+    stage = StageName.QUANTIZE if name.endswith("int8") else StageName.PRUNE
+    rejected = "speedup@edge min 1.6 is missed: 1.563" if name == "dense-int8" else None
+    on_target = {
+        "size_mib": size,
+        "size_compressed_mib": packed,
+        "latency_p50_ms": p50,
+        "latency_p95_ms": p95,
+        "throughput_per_s": rate,
+        "memory_mib": memory,
+        "contention": 0.021,
+        "speedup": _FIGURES["dense"][6] / p50,
+    }
+    fields: dict[str, Any] = {
+        "id": name,
+        "stage": StageName.TRAIN if name == "dense" else stage,
+        "parent": None if name == "dense" else name.removesuffix("-int8"),
+        "artifact": f"artifacts/{name}.onnx",
+        "digest": _digest(name),
+        "format": "onnx",
+        "metrics": {
+            "accuracy": accuracy,
+            "loss": 0.11 - accuracy / 20,
+            "params": params,
+            "flops": flops,
+            **{f"{metric}@{_TARGET}": value for metric, value in on_target.items()},
+        },
+        "test_metrics": {"accuracy": test},
+        "feasible": rejected is None and name != "dense",
+        "rejected": rejected,
+        "reason": StageReason.NO_GAIN if rejected else None,
+    }
+    if name == "pruned":
+        fields["parent"] = "dense"
+    return CandidateReport(**{**fields, **changes})
+
+
+def make_trials(count: int = 16, *, seed: int = 3) -> list[TrialReport]:
+    """Return ended trials of a search; two of sixteen have no value."""
+    generator = random.Random(seed)
+    return [_make_trial(number, generator) for number in range(count)]
+
+
+def _make_trial(number: int, generator: random.Random) -> TrialReport:
+    rate = 10 ** generator.uniform(-4, -1)
+    parameters = {
+        "train.learningRate": rate,
+        "train.batchSize": generator.choice((32, 64, 128)),
+        "train.weightDecay": 10 ** generator.uniform(-5, -1),
+    }
+    if number in {5, 11}:
+        return TrialReport(
+            number=number,
+            state=TrialState.FAILED,
+            parameters=parameters,
+            seconds=1.1,
+            failure=TrialFailure(
+                failure_class=FailureClass.DIVERGED, message="loss became nan in epoch 2"
+            ),
+        )
+    # Best near 1e-2 and worse the farther away, as learning rates are.
+    peak = 0.9778 - 0.022 * abs(math.log10(rate) + 2) ** 1.5 - generator.uniform(0, 0.008)
+    epochs = tuple(
+        EpochReport(
+            epoch=epoch,
+            metrics={
+                "accuracy": peak - 0.5 * math.exp(-epoch * 0.9),
+                "loss": 0.08 + 2.2 * math.exp(-epoch * 0.7),
+                "train_loss": 0.02 + 2.3 * math.exp(-epoch * 0.75),
+            },
+            seconds=0.35,
+        )
+        for epoch in range(1, 13)
+    )
+    return TrialReport(
+        number=number,
+        state=TrialState.SUCCEEDED,
+        parameters=parameters,
+        values={"accuracy": peak},
+        metrics={"accuracy": peak, "loss": 0.08},
+        intermediate=epochs,
+        seconds=4.6,
+    )
+
+
+def _prune_step(
+    step: int, ratio: float, params: int, flops: float, accuracy: float, *, kept: bool
+) -> PruneStepReport:
+    return PruneStepReport(
+        step=step,
+        ratio=ratio,
+        params=params,
+        flops=int(flops),
+        metrics={"accuracy": accuracy},
+        kept=kept,
+    )
+
+
+def _complete_stages() -> dict[StageName, StageStatus]:
+    messages = {
+        StageName.SEARCH: "16 trials, best accuracy 0.9778 by trial 9",
+        StageName.TRAIN: "weights of trial 9: same recipe, data and seed",
+        StageName.PRUNE: "51% of the FLOPs removed",
+        StageName.QUANTIZE: "pruned-int8 accepted; dense-int8 speedup@edge min 1.6 is missed",
+        StageName.EXPORT: "4 files; float ones equal their models within 4.2e-06",
+        StageName.BENCHMARK: "pruned-int8 ships for edge",
+    }
+    return {
+        name: _stage(name, StageState.SUCCEEDED, message=message)
+        for name, message in messages.items()
+    }
+
+
+def _stage(name: StageName, state: StageState, *, message: str) -> StageStatus:
+    minute = STAGE_ORDER.index(name)
+    return StageStatus(
+        name=name,
+        state=state,
+        message=message,
+        start_time=f"2026-11-24T10:0{minute}:02Z",
+        completion_time=f"2026-11-24T10:0{minute}:40Z",
+    )
+
+
+def _dump(job: OptimizationJob) -> dict[str, Any]:
+    return job.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,19 @@
+"""The built-in digits come whole, scaled to 0…1 and split by seed."""
+
+from pathlib import Path
+
+import torch
+
+from trimtab_api.v1alpha1.model import Dataset
+from trimtab_trainer.data.catalog import load_dataset
+
+
+def test_digits_are_1797_images_in_ten_classes() -> None:
+    data = load_dataset(Dataset(builtin="digits"), seed=3, code_dir=None, data_root=Path("unused"))
+    assert data.test is not None
+    splits = (data.train, data.validation, data.test)
+    assert [len(split) for split in splits] == [1257, 270, 270]
+    assert data.num_classes == 10
+    images, _ = data.train.batch(torch.arange(len(data.train)))
+    assert images.shape[1:] == (1, 8, 8)
+    assert (float(images.min()), float(images.max())) == (0.0, 1.0)

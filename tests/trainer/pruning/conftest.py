@@ -1,0 +1,150 @@
+"""Small networks of every shape that pruning has to follow, built anew and alike at each call."""
+
+from collections.abc import Callable, Mapping
+
+import pytest
+import torch
+from torch import nn
+from trimtab_api.v1alpha1.prune import Importance
+
+from trimtab_trainer.pruning.cutter import PruneSettings
+
+
+class ResidualNet(nn.Module):
+    """A stem, one residual block and a head, under the prefix of a wrapped network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = nn.ModuleDict(
+            {
+                "stem": nn.Conv2d(1, 16, 3, padding=1),
+                "conv1": nn.Conv2d(16, 16, 3, padding=1, bias=False),
+                "bn1": nn.BatchNorm2d(16),
+                "conv2": nn.Conv2d(16, 16, 3, padding=1, bias=False),
+                "bn2": nn.BatchNorm2d(16),
+                "fc": nn.Linear(16, 5),
+            }
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        net = self.network
+        stem = net["stem"](images)
+        inner = net["bn1"](net["conv1"](stem)).relu()
+        joined = (stem + net["bn2"](net["conv2"](inner))).relu()
+        output: torch.Tensor = net["fc"](joined.mean(dim=(2, 3)))
+        return output
+
+
+class ConcatNet(nn.Module):
+    """Two branches whose channels are joined side by side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = nn.Conv2d(1, 8, 3, padding=1)
+        self.right = nn.Conv2d(1, 16, 1)
+        self.head = nn.Conv2d(24, 8, 1)
+        self.fc = nn.Linear(8, 5)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        joined = torch.cat([self.left(images).relu(), self.right(images).relu()], dim=1)
+        output: torch.Tensor = self.fc(self.head(joined).relu().mean(dim=(2, 3)))
+        return output
+
+
+def make_plain() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1, bias=False),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(32, 5),
+    )
+
+
+def make_flattened() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(8 * 16, 32),
+        nn.ReLU(),
+        nn.Linear(32, 5),
+    )
+
+
+def make_depthwise() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 1),
+        nn.Conv2d(16, 16, 3, padding=1, groups=16),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.Conv2d(16, 8, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 5),
+    )
+
+
+def make_transposed() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, stride=2, padding=1),
+        nn.ConvTranspose2d(16, 8, 2, stride=2),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 5),
+    )
+
+
+def make_mlp() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 5))
+
+
+BUILDERS: Mapping[str, Callable[[], nn.Module]] = {
+    "plain": make_plain,
+    "flattened": make_flattened,
+    "depthwise": make_depthwise,
+    "transposed": make_transposed,
+    "mlp": make_mlp,
+    "residual": ResidualNet,
+    "concat": ConcatNet,
+}
+
+
+@pytest.fixture
+def make_network() -> Callable[[str], nn.Module]:
+    """Build a network by its name, with the same weights every time, none of them neutral."""
+
+    def make(name: str) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            network = BUILDERS[name]()
+            for layer in network.modules():
+                if isinstance(layer, nn.BatchNorm2d):
+                    nn.init.uniform_(layer.weight, 0.5, 1.5)
+                    nn.init.uniform_(layer.bias, -0.5, 0.5)
+        return network
+
+    return make
+
+
+@pytest.fixture(params=sorted(BUILDERS))
+def network_name(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def example() -> torch.Tensor:
+    return torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def settings() -> PruneSettings:
+    return PruneSettings(
+        importance=Importance.L2, ignore_layers=(), max_layer_ratio=0.8, round_to=1
+    )

@@ -1,0 +1,1 @@
+"""Data sets: loading, checking, seeded splits, and normalization that goes into the graph."""

@@ -1,0 +1,200 @@
+"""The journal of a run: stage entries in storage, the status of each stage, and the report.
+
+The pipeline tells it what happens; it stores a stage's result under the hash of what the result
+depends on, tells the reporter, and writes report.json and report.html. It decides nothing.
+"""
+
+import platform
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from trimtab_api.outcome import RunFacts, build_status, shorten
+from trimtab_api.reports import RunReport
+from trimtab_api.stages import STAGE_ORDER, StageName, StageReason, StageState
+from trimtab_api.v1alpha1.conditions import FailedReason
+from trimtab_api.v1alpha1.status import PrecisionStatus, StageStatus
+from trimtab_trainer.environment import describe_environment
+from trimtab_trainer.errors import ExportFailedError, TrainerError
+from trimtab_trainer.reporting._base import StageEnded, StageStarted
+from trimtab_trainer.reporting.html import render_html
+from trimtab_trainer.stages._base import AbstractStage, Run, StageResult
+from trimtab_trainer.storage.filesystem import atomic_write, read_json, write_json
+from trimtab_trainer.storage.hashes import fingerprint
+
+__all__ = ["Journal", "StoredStage"]
+
+_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StoredStage:
+    """A stage's result as storage holds it."""
+
+    status: StageStatus
+    data: dict[str, Any]
+    """For the stage's `restore`."""
+
+
+class Journal:
+    """What happened to each stage of a run, in memory and in storage."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._start_time = _now()
+        self._stages = {name: StageStatus(name=name) for name in STAGE_ORDER}
+        self._began: dict[str, float] = {}
+        self._failure: tuple[FailedReason, str] | None = None
+        self._finished = False
+
+    def find_valid(self, stage: AbstractStage) -> StoredStage | None:
+        """Return the stored result of a stage where its inputs and its files are the same."""
+        document = self._read(stage.entry)
+        if document is None or document.get("schema") != _SCHEMA:
+            return None
+        status = StageStatus.model_validate(document["status"])
+        inputs = stage.inputs(self._run)
+        if inputs is None or status.input_hash != fingerprint(inputs):
+            return None
+        if not stage.is_intact(self._run, document["data"]):
+            self._run.warn(f"files of stage {stage.entry} are missing or changed: it runs again")
+            return None
+        return StoredStage(status, document["data"])
+
+    def _read(self, entry: str) -> dict[str, Any] | None:
+        try:
+            document: dict[str, Any] | None = read_json(self._path(entry))
+        except ValueError:
+            self._run.warn(f"{self._path(entry).name} is not JSON: the stage runs again")
+            return None
+        return document
+
+    def _path(self, entry: str) -> Path:
+        return self._run.context.root / "stages" / f"{entry}.json"
+
+    def start(self, stage: AbstractStage) -> None:
+        """Note that a stage runs."""
+        self._began[stage.entry] = time.monotonic()
+        if stage.entry == stage.name:
+            self._set(stage.name, state=StageState.RUNNING, start_time=_now())
+            self._run.reporter.publish(StageStarted(stage.name))
+
+    def skip(self, name: StageName) -> None:
+        """Note that a stage is not asked for."""
+        self._set(name, state=StageState.SKIPPED, reason=StageReason.NOT_REQUESTED)
+        self._publish_end(name, 0.0)
+
+    def reuse(self, stage: AbstractStage, stored: StoredStage) -> None:
+        """Note that an earlier start's result is taken."""
+        if stage.entry == stage.name:
+            self._stages[stage.name] = stored.status.model_copy(
+                update={"state": StageState.CACHED}
+            )
+            self._publish_end(stage.name, 0.0)
+
+    def end(self, stage: AbstractStage, result: StageResult) -> None:
+        """Store a result; from here on the stage does not run again for the same inputs."""
+        inputs = stage.inputs(self._run)
+        status = StageStatus(
+            name=stage.name,
+            state=result.state,
+            reason=result.reason,
+            start_time=self._stages[stage.name].start_time,
+            completion_time=_now(),
+            input_hash=fingerprint(inputs or {}),
+            metrics=result.metrics,
+            artifact=result.artifact,
+            message=shorten(result.message),
+        )
+        document = {
+            "schema": _SCHEMA,
+            "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
+            "data": result.data,
+        }
+        write_json(self._path(stage.entry), document)
+        if stage.entry == stage.name:
+            self._stages[stage.name] = status
+            self._publish_end(stage.name, time.monotonic() - self._began[stage.entry])
+            self.write_report()
+
+    def stage_failed(self, stage: AbstractStage, error: TrainerError) -> None:
+        """Note that a stage cannot be done."""
+        export_failed = isinstance(error, ExportFailedError)
+        name = StageName.EXPORT if export_failed else stage.name
+        self._set(
+            name,
+            state=StageState.FAILED,
+            reason=StageReason.EXPORT_FAILED if export_failed else error.failure_class,
+            message=shorten(str(error)),
+            completion_time=_now(),
+        )
+        self._publish_end(name, time.monotonic() - self._began[stage.entry])
+
+    def fail(self, reason: FailedReason, message: str) -> None:
+        """Note that the job failed."""
+        self._failure = (reason, message)
+
+    def finish(self) -> None:
+        """Note that all stages ended."""
+        self._finished = True
+
+    def _set(self, name: StageName, **update: object) -> None:
+        self._stages[name] = self._stages[name].model_copy(update=update)
+
+    def _publish_end(self, name: StageName, seconds: float) -> None:
+        status = self._stages[name]
+        self._run.reporter.publish(
+            StageEnded(name, status.state, status.reason, status.message, seconds)
+        )
+
+    def write_report(self) -> RunReport:
+        """Write report.json and report.html from what is known now, and return the report."""
+        report = self._build_report()
+        document = report.model_dump(mode="json", by_alias=True, exclude_none=True)
+        write_json(self._run.context.root / "report.json", document)
+        atomic_write(self._run.context.root / "report.html", render_html(report))
+        return report
+
+    def _build_report(self) -> RunReport:
+        run = self._run
+        facts = run.facts
+        return RunReport(
+            name=run.context.name,
+            fingerprint=run.context.fingerprint,
+            manifest=run.job.spec.model_dump(mode="json", by_alias=True, exclude_none=True),
+            spec=run.final_spec.model_dump(mode="json", by_alias=True, exclude_none=True),
+            status=build_status(self._gather_facts()),
+            baseline=run.baseline,
+            trials=tuple(run.trials),
+            training=tuple(run.training),
+            prune_steps=tuple(run.prune_steps),
+            candidates=tuple(run.candidates),
+            data={"samples": facts.samples, "digest": facts.digest} if facts else {},
+            environment=describe_environment(run.context.cores),
+            warnings=tuple(run.warnings),
+        )
+
+    def _gather_facts(self) -> RunFacts:
+        run = self._run
+        return RunFacts(
+            spec=run.spec,
+            attempt=run.context.attempt,
+            now=_now(),
+            start_time=self._start_time,
+            stages=tuple(self._stages.values()),
+            trials=tuple(run.trials),
+            baseline=run.baseline,
+            candidates=tuple(run.candidates),
+            budget=run.ledger.status() if run.ledger else None,
+            precision=PrecisionStatus(dtype=run.facts.dtype) if run.facts else None,
+            failure=self._failure,
+            finished=self._finished and self._failure is None,
+            node=platform.node(),
+            proxy=True,
+        )
+
+
+def _now() -> str:
+    return datetime.now(tz=UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,182 @@
+"""The stages in order, on one machine: what `trimtab run` does with a valid job.
+
+Called by the command line. It opens the run folder, starts the executor, runs each stage whose
+stored result does not match its inputs, and keeps the report current. What a stage does is the
+stage's; what ends the job is decided here.
+"""
+
+import os
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from trimtab_api.fingerprint import fingerprint_job
+from trimtab_api.reports import RunReport
+from trimtab_api.stages import StageName
+from trimtab_api.v1alpha1.conditions import ConditionType, FailedReason
+from trimtab_api.v1alpha1.job import OptimizationJob
+from trimtab_trainer.context import RunContext
+from trimtab_trainer.errors import TrainerError
+from trimtab_trainer.execution.ray_actors import RayExecutor
+from trimtab_trainer.journal import Journal
+from trimtab_trainer.preflight import run_preflight
+from trimtab_trainer.reporting._base import AbstractReporter, RunResumed
+from trimtab_trainer.stages._base import AbstractStage, Run
+from trimtab_trainer.stages._baseline import Baseline
+from trimtab_trainer.stages._bench import Bench
+from trimtab_trainer.stages.registry import STAGES
+from trimtab_trainer.storage.filesystem import read_json
+from trimtab_trainer.storage.run_folder import clear_folder, enter_attempt, lock_folder
+
+__all__ = ["run_job"]
+
+
+def run_job(
+    job: OptimizationJob,
+    *,
+    folder: Path,
+    code_dir: Path,
+    data_root: Path,
+    fresh: bool,
+    reporter: AbstractReporter,
+) -> RunReport:
+    """Run a job to its end, or go on where an earlier start was stopped.
+
+    A finished folder is not run again: its report is returned. A failed job gives a report with
+    condition Failed.
+
+    Args:
+        job: A valid job.
+        folder: The run folder; made if needed.
+        code_dir: Where user code is imported from: the manifest's folder.
+        data_root: Where `pvc://claim/path` lies, as `<data_root>/claim/path`.
+        fresh: Forget an earlier run in the folder.
+        reporter: Who listens.
+
+    Raises:
+        StudyMismatchError: The folder belongs to another study.
+        UserError: The folder cannot be used.
+        EnvironmentMissingError: Ray cannot start here.
+        KeyboardInterrupt: Passed on; what is finished is stored.
+    """
+    root = folder.resolve()
+    fingerprint = fingerprint_job(job)
+    with lock_folder(root):
+        if fresh:
+            clear_folder(root)
+        finished = _find_finished(job, root, fingerprint)
+        if finished is not None:
+            return finished
+        context = RunContext(
+            name=job.metadata.name,
+            fingerprint=fingerprint,
+            attempt=enter_attempt(root, name=job.metadata.name, fingerprint=fingerprint),
+            root=root,
+            code_dir=code_dir.resolve(),
+            data_root=data_root.resolve(),
+            cores=len(os.sched_getaffinity(0)),
+        )
+        return _run_attempt(job, context, reporter)
+
+
+def _find_finished(job: OptimizationJob, root: Path, fingerprint: str) -> RunReport | None:
+    document = read_json(root / "report.json")
+    if document is None:
+        return None
+    report = RunReport.model_validate(document)
+    complete = any(
+        condition.type is ConditionType.COMPLETE and condition.status == "True"
+        for condition in report.status.conditions
+    )
+    # Fields that may change at once, such as numTrials, are not in the fingerprint.
+    changed = report.manifest != job.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    result = report.status.result
+    if (
+        report.fingerprint == fingerprint
+        and complete
+        and not changed
+        and result is not None
+        and (root / result.artifact).is_file()
+    ):
+        return report
+    return None
+
+
+def _run_attempt(
+    job: OptimizationJob, context: RunContext, reporter: AbstractReporter
+) -> RunReport:
+    search = job.spec.stages.search
+    slots = search.parallel_trials if search else 1
+    executor = RayExecutor(
+        slots=slots,
+        make_bench=partial(Bench, code_dir=context.code_dir, data_root=context.data_root),
+        threads_per_slot=max(1, context.cores // slots),
+        code_dir=context.code_dir,
+    )
+    with executor:
+        run = Run(context=context, job=job, executor=executor, reporter=reporter)
+        journal = Journal(run)
+        if context.attempt > 1:
+            reporter.publish(RunResumed(len(read_trials(run)), context.attempt))
+        with _failures_kept(run, journal):
+            run_preflight(run)
+            for stage in STAGES:
+                _run_stage(run, journal, stage)
+                if stage.name is StageName.TRAIN:
+                    _run_stored(run, journal, Baseline())
+                    _warn_of_noise(run)
+            journal.finish()
+    return journal.write_report()
+
+
+@contextmanager
+def _failures_kept(run: Run, journal: Journal) -> Iterator[None]:
+    """Turn an error that ends the job into its condition; store what is finished on Ctrl-C."""
+    try:
+        yield
+    except TrainerError as error:
+        journal.fail(error.reason, str(error))
+    except KeyboardInterrupt:
+        journal.write_report()
+        raise
+    except Exception as error:
+        run.keep_traceback("driver", "".join(traceback.format_exception(error)))
+        journal.fail(
+            FailedReason.USER_ERROR,
+            f"unexpected {type(error).__name__}: {error}; see logs/driver.log",
+        )
+
+
+def _run_stage(run: Run, journal: Journal, stage: AbstractStage) -> None:
+    inputs = stage.inputs(run)
+    if inputs is None:
+        journal.skip(stage.name)
+        return
+    _run_stored(run, journal, stage)
+
+
+def _run_stored(run: Run, journal: Journal, stage: AbstractStage) -> None:
+    """Restore a stage's result where its inputs and files are the same, else run it."""
+    stored = journal.find_valid(stage)
+    if stored is not None:
+        stage.restore(run, stored.data)
+        journal.reuse(stage, stored)
+        return
+    journal.start(stage)
+    try:
+        result = stage.run(run)
+    except TrainerError as error:
+        journal.stage_failed(stage, error)
+        raise
+    journal.end(stage, result)
+
+
+def _warn_of_noise(run: Run) -> None:
+    ledger = run.require_ledger()
+    if ledger.is_noise:
+        run.warn(
+            f"BudgetBelowNoise: the budget of {ledger.allowed:g} is less than two samples of the"
+            f" validation split ({ledger.resolution:.4f} each): such a gate is noise"
+        )

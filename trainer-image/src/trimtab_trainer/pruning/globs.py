@@ -1,0 +1,54 @@
+"""Layer patterns: which modules of a model a list of globs means.
+
+Called by `cutter`, and by the preflight so that a misspelt pattern fails before any training.
+"""
+
+import difflib
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from torch import nn
+
+from trimtab_trainer.errors import UserError
+
+__all__ = ["match_layers"]
+
+_WRAPPER_PREFIX = "network."
+
+
+def match_layers(model: nn.Module, patterns: Sequence[str]) -> frozenset[str]:
+    """Return the names of the modules that the patterns match, and of all modules inside them.
+
+    Patterns are shell-style, and `*` crosses dots. Names are those of the user's network: the
+    prefix `network.` of a wrapped one may be written or left out.
+
+    Args:
+        model: the model.
+        patterns: of `prune.ignoreLayers`.
+
+    Raises:
+        UserError: a pattern matches no module; the text names near ones.
+    """
+    names = [name for name, _ in model.named_modules() if name]
+    matched: set[str] = set()
+    for pattern in patterns:
+        hits = [name for name in names if _is_match(name, pattern)]
+        if not hits:
+            raise UserError(_describe_empty_match(pattern, names))
+        matched.update(hits)
+    return frozenset(
+        name for name in names if any(name == hit or name.startswith(f"{hit}.") for hit in matched)
+    )
+
+
+def _is_match(name: str, pattern: str) -> bool:
+    return fnmatchcase(name, pattern) or fnmatchcase(name.removeprefix(_WRAPPER_PREFIX), pattern)
+
+
+def _describe_empty_match(pattern: str, names: Sequence[str]) -> str:
+    short = [name.removeprefix(_WRAPPER_PREFIX) for name in names]
+    near = difflib.get_close_matches(pattern, short, n=3, cutoff=0.4) or short[:3]
+    return (
+        f"prune.ignoreLayers: {pattern!r} matches no layer of the model; "
+        f"near names: {', '.join(near)}"
+    )

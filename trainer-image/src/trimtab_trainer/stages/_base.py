@@ -1,0 +1,217 @@
+"""What a stage is: it turns the state of a run into a result that storage keeps.
+
+The pipeline calls `run` for a stage whose stored result does not match its inputs, `restore`
+otherwise. A stage decides what is done in which order; the work itself is a function of
+`_work`-modules that runs in a slot of the executor, and the algorithms are the domain packages'.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from trimtab_api.defaults import expand_job
+from trimtab_api.outcome import best_trial
+from trimtab_api.overrides import apply_parameters
+from trimtab_api.reports import (
+    BaselineReport,
+    CandidateReport,
+    EpochReport,
+    PruneStepReport,
+    TrialReport,
+)
+from trimtab_api.stages import StageName, StageReason, StageState
+from trimtab_api.v1alpha1.goals import Profile
+from trimtab_api.v1alpha1.job import OptimizationJob, Spec
+from trimtab_api.v1alpha1.status import BestTrial
+from trimtab_trainer.context import RunContext
+from trimtab_trainer.errors import UserError
+from trimtab_trainer.execution._base import AbstractExecutor, Done, WorkFunction
+from trimtab_trainer.ledger import Ledger
+from trimtab_trainer.reporting._base import AbstractReporter, WarningRaised
+from trimtab_trainer.storage.filesystem import atomic_write
+from trimtab_trainer.storage.hashes import sha256_file
+
+__all__ = ["DETECTED_PROFILE", "AbstractStage", "Facts", "Run", "StageResult"]
+
+DETECTED_PROFILE = Profile.CPU_SERVER
+"""The profile of a target that names none: only CPUs are measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the preflight found out about data and network."""
+
+    samples: dict[str, int]
+    """Samples per split."""
+    digest: str
+    """Hash of data and split."""
+    num_classes: int | None
+    params: int
+    flops: int
+    dtype: str
+    """Type that autocast computes in."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """How a stage ended, and all that a later start needs to go on without running it again."""
+
+    state: StageState = StageState.SUCCEEDED
+    reason: StageReason | None = None
+    message: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    artifact: str | None = None
+    """What it leaves, relative to the run folder."""
+    data: dict[str, Any] = field(default_factory=dict)
+    """JSON data for `restore`."""
+
+
+@dataclass(slots=True)
+class Run:
+    """The state of a run between stages; the one thing that they share."""
+
+    context: RunContext
+    job: OptimizationJob
+    """As written."""
+    executor: AbstractExecutor
+    reporter: AbstractReporter
+    facts: Facts | None = None
+    ledger: Ledger | None = None
+    trials: list[TrialReport] = field(default_factory=list)
+    training: list[EpochReport] = field(default_factory=list)
+    checkpoint: Path | None = None
+    """Folder of the dense model's weights; None = as the manifest gives them."""
+    pruned_checkpoint: Path | None = None
+    prune_steps: list[PruneStepReport] = field(default_factory=list)
+    baseline: BaselineReport | None = None
+    candidates: list[CandidateReport] = field(default_factory=list)
+    measured: bool = False
+    """Whether the final benchmark ran."""
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def spec(self) -> Spec:
+        """Return the spec with every computed default."""
+        return self._expand(self.job)
+
+    @property
+    def best(self) -> BestTrial | None:
+        """Return the best trial so far."""
+        return best_trial(self.trials, self.job.spec)
+
+    @property
+    def final_spec(self) -> Spec:
+        """Return the expanded spec with the best trial's parameters in place."""
+        best = self.best
+        parameters = {entry.name: entry.value for entry in best.parameters} if best else {}
+        return self.spec_with(parameters)
+
+    def spec_with(self, parameters: dict[str, Any]) -> Spec:
+        """Return the expanded spec of one trial.
+
+        What is computed from a field (the fine-tuning rate from the learning rate) follows the
+        parameter that replaces it, so parameters go in before the defaults.
+        """
+        spec = apply_parameters(self.job.spec, parameters)
+        return self._expand(self.job.model_copy(update={"spec": spec}))
+
+    def _expand(self, job: OptimizationJob) -> Spec:
+        return expand_job(job, cores=self.context.cores, detected=DETECTED_PROFILE).spec
+
+    def require_facts(self) -> Facts:
+        """Return what the preflight found.
+
+        Raises:
+            RuntimeError: The preflight has not run: a mistake of the pipeline.
+        """
+        if self.facts is None:
+            raise RuntimeError("the preflight has not run")
+        return self.facts
+
+    def require_ledger(self) -> Ledger:
+        """Return the ledger.
+
+        Raises:
+            RuntimeError: The baseline has not been measured: a mistake of the pipeline.
+        """
+        if self.ledger is None:
+            raise RuntimeError("the baseline has not been measured")
+        return self.ledger
+
+    def warn(self, message: str) -> None:
+        """Tell the user something, now and in the report."""
+        if message not in self.warnings:
+            self.warnings.append(message)
+            self.reporter.publish(WarningRaised(message))
+
+    def call(
+        self,
+        work: WorkFunction,
+        *,
+        on_progress: Callable[[Any], None] = lambda _: None,
+        **arguments: object,
+    ) -> Any:
+        """Run one piece of work in slot 0 with all cores, and wait for its value.
+
+        Raises:
+            TrainerError: The work's own, or UserError where user code raised; the traceback
+                is in the run folder's `logs/`.
+        """
+        self.executor.submit(0, work, threads=self.context.cores, **arguments)
+        while True:
+            for event in self.executor.events():
+                if not isinstance(event, Done):
+                    on_progress(event.payload)
+                elif event.failure is None:
+                    return event.value
+                else:
+                    self.keep_traceback(work.__name__, event.failure.traceback)
+                    raise event.failure.error or UserError(event.failure.message)
+
+    def keep_traceback(self, name: str, traceback: str) -> None:
+        """Write a traceback into the run folder's logs."""
+        if traceback:
+            atomic_write(self.context.root / "logs" / f"{name}.log", traceback)
+
+
+class AbstractStage(ABC):
+    """One stage; it has no state of its own."""
+
+    name: ClassVar[StageName]
+
+    @property
+    def entry(self) -> str:
+        """Return the name under which storage keeps the result."""
+        return self.name.value
+
+    @abstractmethod
+    def inputs(self, run: Run) -> dict[str, Any] | None:
+        """Return all that the stage's result depends on, as JSON data; None = not asked for."""
+
+    @abstractmethod
+    def run(self, run: Run) -> StageResult:
+        """Do the stage and put what later stages need into the run.
+
+        Raises:
+            TrainerError: It cannot be done.
+        """
+
+    @abstractmethod
+    def restore(self, run: Run, data: dict[str, Any]) -> None:
+        """Put into the run what an earlier start's result holds."""
+
+    def is_intact(self, run: Run, data: dict[str, Any]) -> bool:
+        """Return whether the files that a stored result needs are there, unchanged.
+
+        A result that has lost its files is not restored; the stage runs again.
+        """
+        return all(
+            _has_hash(run.context.root / candidate["artifact"], candidate["digest"])
+            for candidate in data.get("candidates", [])
+        )
+
+
+def _has_hash(path: Path, digest: str) -> bool:
+    return path.is_file() and sha256_file(path) == digest

@@ -1,0 +1,85 @@
+"""What a slot keeps between pieces of work: the loaded data set and task, and the models' code.
+
+Built inside the slot's process by the executor; the work functions of this folder take it as
+their first argument. Nothing here decides anything.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from trimtab_api.v1alpha1.job import Spec
+from trimtab_trainer.data._base import DataBundle
+from trimtab_trainer.data.catalog import load_dataset
+from trimtab_trainer.models.catalog import build_model
+from trimtab_trainer.models.task import AbstractTask, build_task
+from trimtab_trainer.pruning.cuts import parse_cuts, replay_cuts
+from trimtab_trainer.training.checkpoint import load_checkpoint
+from trimtab_trainer.training.seeding import seed_everything
+
+__all__ = ["CUTS_KEY", "Bench", "make_example"]
+
+CUTS_KEY = "trimtab.cuts"
+"""Key of a pruned checkpoint's metadata under which its cuts stand."""
+
+_EXAMPLE_SAMPLES = 2
+
+
+@dataclass(slots=True)
+class Bench:
+    """Loaded data, one data set at a time."""
+
+    code_dir: Path
+    data_root: Path
+    _key: str = ""
+    _data: DataBundle | None = field(default=None)
+
+    def data(self, spec: Spec) -> DataBundle:
+        """Return the data set of a spec; it is loaded again only where its description changed."""
+        key = json.dumps([spec.seed, spec.dataset.model_dump(mode="json")], sort_keys=True)
+        if self._data is None or key != self._key:
+            self._data = load_dataset(
+                spec.dataset, seed=spec.seed, code_dir=self.code_dir, data_root=self.data_root
+            )
+            self._key = key
+        return self._data
+
+    def task(self, spec: Spec) -> AbstractTask:
+        """Return the task of a spec."""
+        return build_task(spec.task, self.code_dir)
+
+    def fresh_model(self, spec: Spec) -> nn.Module:
+        """Return the network with its initial weights, the same for the same seed."""
+        seed_everything(spec.seed)
+        return build_model(
+            spec.model,
+            data=self.data(spec),
+            image_size=spec.dataset.image_size,
+            code_dir=self.code_dir,
+            data_root=self.data_root,
+        )
+
+    def stored_model(self, spec: Spec, checkpoint: Path | None) -> nn.Module:
+        """Return the network with the weights of a checkpoint, cut as its metadata says.
+
+        Raises:
+            CheckpointRefusedError: The checkpoint fails its hash or does not fit the network.
+        """
+        model = self.fresh_model(spec)
+        if checkpoint is not None:
+            state, metadata = load_checkpoint(checkpoint)
+            if CUTS_KEY in metadata:
+                replay_cuts(model, parse_cuts(metadata[CUTS_KEY]))
+            model.load_state_dict(state)
+        return model
+
+
+def make_example(data: DataBundle) -> torch.Tensor:
+    """Return the first two training samples, shape (2, …)."""
+    inputs, _ = data.train.batch(torch.arange(min(_EXAMPLE_SAMPLES, len(data.train))))
+    if len(inputs) < _EXAMPLE_SAMPLES:
+        inputs = inputs.repeat(_EXAMPLE_SAMPLES, *[1] * (inputs.dim() - 1))
+    return inputs

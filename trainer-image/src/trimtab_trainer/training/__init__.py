@@ -1,0 +1,1 @@
+"""Training and evaluation: recipe, loop, precision, seeds and checkpoints."""
