@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 import pytest
 import torch
 from torch import nn
-from trimtab_api.v1alpha1.prune import Importance
+from typing_extensions import override
 
+from trimtab_api.v1alpha1.prune import Importance
 from trimtab_trainer.pruning.cutter import PruneSettings
 
 
@@ -26,6 +27,7 @@ class ResidualNet(nn.Module):
             }
         )
 
+    @override
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         net = self.network
         stem = net["stem"](images)
@@ -45,6 +47,7 @@ class ConcatNet(nn.Module):
         self.head = nn.Conv2d(24, 8, 1)
         self.fc = nn.Linear(8, 5)
 
+    @override
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         joined = torch.cat([self.left(images).relu(), self.right(images).relu()], dim=1)
         output: torch.Tensor = self.fc(self.head(joined).relu().mean(dim=(2, 3)))

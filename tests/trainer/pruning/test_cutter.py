@@ -2,21 +2,25 @@
 
 import copy
 import dataclasses
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
 from torch import nn
+from typing_extensions import override
 
 from trimtab_trainer.errors import UserError
 from trimtab_trainer.pruning.cutter import (
+    PruneSettings,
     cut_to,
     find_cuttable_groups,
     plan_cuts,
     plan_widths,
 )
+from trimtab_trainer.pruning.groups import ChannelGroup
 
 
-def silence_channels(network, groups, keep_every):
+def silence_channels(network: nn.Module, groups: Sequence[ChannelGroup], keep_every: int) -> None:
     """Zero all but every n-th channel of each group in every layer that holds it."""
     layers = dict(network.named_modules())
     for group in groups:
@@ -40,8 +44,11 @@ def silence_channels(network, groups, keep_every):
 
 
 def test_cutting_silent_channels_leaves_the_output_as_it_was(
-    make_network, network_name, example, settings
-):
+    make_network: Callable[[str], nn.Module],
+    network_name: str,
+    example: torch.Tensor,
+    settings: PruneSettings,
+) -> None:
     network = make_network(network_name).eval()
     groups = find_cuttable_groups(network, example, settings)
     silence_channels(network, groups, keep_every=2)
@@ -55,7 +62,12 @@ def test_cutting_silent_channels_leaves_the_output_as_it_was(
     assert counts[0] < 0.6 * counts[1]
 
 
-def test_all_widths_are_reached(make_network, network_name, example, settings):
+def test_all_widths_are_reached(
+    make_network: Callable[[str], nn.Module],
+    network_name: str,
+    example: torch.Tensor,
+    settings: PruneSettings,
+) -> None:
     network = make_network(network_name)
     widths = plan_widths(find_cuttable_groups(network, example, settings), 0.25, settings)
 
@@ -65,7 +77,9 @@ def test_all_widths_are_reached(make_network, network_name, example, settings):
     assert left == widths
 
 
-def test_cut_model_can_be_trained(make_network, example, settings):
+def test_cut_model_can_be_trained(
+    make_network: Callable[[str], nn.Module], example: torch.Tensor, settings: PruneSettings
+) -> None:
     network = make_network("residual").train()
     widths = plan_widths(find_cuttable_groups(network, example, settings), 0.5, settings)
     cut_to(network, example=example, widths=widths, settings=settings)
@@ -75,33 +89,37 @@ def test_cut_model_can_be_trained(make_network, example, settings):
     assert all(parameter.grad is not None for parameter in network.parameters())
 
 
-def test_frozen_parameters_stay_frozen(make_network, example, settings):
+def test_frozen_parameters_stay_frozen(
+    make_network: Callable[[str], nn.Module], example: torch.Tensor, settings: PruneSettings
+) -> None:
     network = make_network("plain")
-    network[3].bias.requires_grad_(requires_grad=False)
+    network.get_parameter("3.bias").requires_grad = False
     widths = plan_widths(find_cuttable_groups(network, example, settings), 0.5, settings)
     cut_to(network, example=example, widths=widths, settings=settings)
 
-    assert not network[3].bias.requires_grad
-    assert network[3].weight.requires_grad
+    assert not network.get_parameter("3.bias").requires_grad
+    assert network.get_parameter("3.weight").requires_grad
 
 
 def test_ignored_layer_keeps_its_outputs_and_those_coupled_with_them(
-    make_network, example, settings
-):
+    make_network: Callable[[str], nn.Module], example: torch.Tensor, settings: PruneSettings
+) -> None:
     network = make_network("residual")
     kept = dataclasses.replace(settings, ignore_layers=("conv2",))
     widths = plan_widths(find_cuttable_groups(network, example, kept), 0.5, kept)
     cut_to(network, example=example, widths=widths, settings=kept)
 
     shapes = {
-        name: layer.weight.shape[:2]
-        for name, layer in network.network.items()
-        if layer.weight.dim() > 1
+        name.removeprefix("network.").removesuffix(".weight"): tuple(weight.shape[:2])
+        for name, weight in network.named_parameters()
+        if weight.dim() > 1
     }
     assert shapes == {"stem": (16, 1), "conv1": (8, 16), "conv2": (16, 8), "fc": (5, 16)}
 
 
-def test_plan_changes_nothing(make_network, example, settings):
+def test_plan_changes_nothing(
+    make_network: Callable[[str], nn.Module], example: torch.Tensor, settings: PruneSettings
+) -> None:
     network = make_network("residual")
     before = copy.deepcopy(network.state_dict())
     groups = find_cuttable_groups(network, example, settings)
@@ -110,7 +128,9 @@ def test_plan_changes_nothing(make_network, example, settings):
     torch.testing.assert_close(network.state_dict(), before, rtol=0, atol=0)
 
 
-def test_equal_scores_are_decided_by_position(make_network, example, settings):
+def test_equal_scores_are_decided_by_position(
+    make_network: Callable[[str], nn.Module], example: torch.Tensor, settings: PruneSettings
+) -> None:
     network = make_network("mlp")
     for parameter in network.parameters():
         nn.init.ones_(parameter)
@@ -120,18 +140,23 @@ def test_equal_scores_are_decided_by_position(make_network, example, settings):
     assert [cut.kept for cut in cuts] == [tuple(range(16, 32))] * 2
 
 
-def test_model_without_a_layer_to_cut_is_a_user_error(example, settings):
+def test_model_without_a_layer_to_cut_is_a_user_error(
+    example: torch.Tensor, settings: PruneSettings
+) -> None:
     with pytest.raises(UserError, match="no layer that can be cut"):
         find_cuttable_groups(nn.Sequential(nn.Flatten(), nn.Linear(64, 5)), example, settings)
 
 
-def test_code_that_relies_on_a_width_is_a_user_error(example, settings):
+def test_code_that_relies_on_a_width_is_a_user_error(
+    example: torch.Tensor, settings: PruneSettings
+) -> None:
     class FixedWidthNet(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.conv = nn.Conv2d(1, 8, 1)
             self.fc = nn.Linear(8, 5)
 
+        @override
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             output: torch.Tensor = self.fc(self.conv(images).mean(dim=(2, 3)) * torch.ones(8))
             return output

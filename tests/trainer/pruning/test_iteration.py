@@ -2,25 +2,36 @@
 
 import copy
 import dataclasses
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 import torch
-from trimtab_api.v1alpha1.prune import Curve
+from torch import nn
 
+from trimtab_api.v1alpha1.prune import Curve
 from trimtab_trainer.pruning.budget import Amount, AmountKind, Counters
 from trimtab_trainer.pruning.cuts import replay_cuts
-from trimtab_trainer.pruning.iteration import StepResult, prune_iteratively
+from trimtab_trainer.pruning.cutter import PruneSettings
+from trimtab_trainer.pruning.iteration import PrunedModel, StepResult, prune_iteratively
 
 
-def count_params(network):
+def count_params(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def run(network, example, settings, *, accuracies, steps=3, ratio=0.5):
+def run(
+    network: nn.Module,
+    example: torch.Tensor,
+    settings: PruneSettings,
+    *,
+    accuracies: Sequence[float],
+    steps: int = 3,
+    ratio: float = 0.5,
+) -> tuple[list[str | StepResult], PrunedModel]:
     """Prune with a fine-tuning that shifts all weights and yields one event a step."""
     remaining = iter(accuracies)
 
-    def finetune(model, step):
+    def finetune(model: nn.Module, step: int) -> Iterator[str]:
         for parameter in model.parameters():
             parameter.data.add_(0.01)
         yield f"epoch of step {step}"
@@ -45,13 +56,13 @@ def run(network, example, settings, *, accuracies, steps=3, ratio=0.5):
             return yielded, stop.value
 
 
-def results_of(yielded):
+def results_of(yielded: Sequence[object]) -> list[StepResult]:
     return [item for item in yielded if isinstance(item, StepResult)]
 
 
 def test_events_of_fine_tuning_come_before_the_result_of_their_step(
-    make_network, example, settings
-):
+    make_network: Callable[[str], nn.Module], example: torch.Tensor, settings: PruneSettings
+) -> None:
     yielded, _ = run(make_network("plain"), example, settings, accuracies=[1, 1, 1])
 
     assert [item if isinstance(item, str) else item.step for item in yielded] == [
@@ -64,7 +75,9 @@ def test_events_of_fine_tuning_come_before_the_result_of_their_step(
     ]
 
 
-def test_each_step_cuts_further_and_the_last_one_is_returned(make_network, example, settings):
+def test_each_step_cuts_further_and_the_last_one_is_returned(
+    make_network: Callable[[str], nn.Module], example: torch.Tensor, settings: PruneSettings
+) -> None:
     yielded, pruned = run(make_network("plain"), example, settings, accuracies=[1, 1, 1])
 
     results = results_of(yielded)
@@ -78,7 +91,9 @@ def test_each_step_cuts_further_and_the_last_one_is_returned(make_network, examp
     )
 
 
-def test_step_outside_the_budget_is_undone_and_none_follows(make_network, example, settings):
+def test_step_outside_the_budget_is_undone_and_none_follows(
+    make_network: Callable[[str], nn.Module], example: torch.Tensor, settings: PruneSettings
+) -> None:
     yielded, pruned = run(make_network("plain"), example, settings, accuracies=[1, 0.5, 1])
 
     results = results_of(yielded)
@@ -87,7 +102,9 @@ def test_step_outside_the_budget_is_undone_and_none_follows(make_network, exampl
     assert pruned.cuts == results[0].cuts
 
 
-def test_dense_model_is_returned_when_the_first_step_is_undone(make_network, example, settings):
+def test_dense_model_is_returned_when_the_first_step_is_undone(
+    make_network: Callable[[str], nn.Module], example: torch.Tensor, settings: PruneSettings
+) -> None:
     dense = make_network("plain")
     _, pruned = run(dense, example, settings, accuracies=[0.5])
 
@@ -95,7 +112,9 @@ def test_dense_model_is_returned_when_the_first_step_is_undone(make_network, exa
     torch.testing.assert_close(pruned.model.state_dict(), dense.state_dict(), rtol=0, atol=0)
 
 
-def test_dense_model_is_left_as_it_is(make_network, example, settings):
+def test_dense_model_is_left_as_it_is(
+    make_network: Callable[[str], nn.Module], example: torch.Tensor, settings: PruneSettings
+) -> None:
     dense = make_network("residual")
     before = copy.deepcopy(dense.state_dict())
     run(dense, example, settings, accuracies=[1, 1, 1])
@@ -104,8 +123,11 @@ def test_dense_model_is_left_as_it_is(make_network, example, settings):
 
 
 def test_cuts_of_several_steps_rebuild_the_final_model(
-    make_network, network_name, example, settings
-):
+    make_network: Callable[[str], nn.Module],
+    network_name: str,
+    example: torch.Tensor,
+    settings: PruneSettings,
+) -> None:
     _, pruned = run(make_network(network_name), example, settings, accuracies=[1, 1, 1])
 
     rebuilt = make_network(network_name)
@@ -117,7 +139,9 @@ def test_cuts_of_several_steps_rebuild_the_final_model(
     )
 
 
-def test_step_without_anything_to_cut_is_passed_over(make_network, example, settings):
+def test_step_without_anything_to_cut_is_passed_over(
+    make_network: Callable[[str], nn.Module], example: torch.Tensor, settings: PruneSettings
+) -> None:
     coarse = dataclasses.replace(settings, round_to=8)
     yielded, _ = run(make_network("plain"), example, coarse, accuracies=[1] * 8, steps=8)
 

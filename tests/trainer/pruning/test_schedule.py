@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trimtab_api.v1alpha1.prune import Curve
 
+from trimtab_api.v1alpha1.prune import Curve
 from trimtab_trainer.pruning.schedule import plan_ratios, plan_width
 
 ratios = st.floats(0, 1)
@@ -13,16 +13,16 @@ multiples = st.sampled_from([1, 2, 4, 8, 16, 32, 64])
 widths = st.integers(1, 2048)
 
 
-def test_linear_takes_equal_steps():
+def test_linear_takes_equal_steps() -> None:
     assert plan_ratios(0.6, steps=3, curve=Curve.LINEAR) == pytest.approx((0.2, 0.4, 0.6))
 
 
-def test_cubic_takes_large_steps_first():
+def test_cubic_takes_large_steps_first() -> None:
     assert plan_ratios(0.64, steps=4, curve=Curve.CUBIC) == pytest.approx((0.37, 0.56, 0.63, 0.64))
 
 
 @given(ratio=ratios, steps=st.integers(1, 20), curve=st.sampled_from(Curve))
-def test_ratios_grow_and_end_at_the_ratio_itself(ratio, steps, curve):
+def test_ratios_grow_and_end_at_the_ratio_itself(ratio: float, steps: int, curve: Curve) -> None:
     planned = plan_ratios(ratio, steps=steps, curve=curve)
 
     assert len(planned) == steps
@@ -44,12 +44,16 @@ def test_ratios_grow_and_end_at_the_ratio_itself(ratio, steps, curve):
         (6, 0.5, 8, 6),  # no multiple of 8 fits
     ],
 )
-def test_width_is_the_nearest_allowed_multiple(width, ratio, round_to, expected):
+def test_width_is_the_nearest_allowed_multiple(
+    width: int, ratio: float, round_to: int, expected: int
+) -> None:
     assert plan_width(width, ratio, max_layer_ratio=0.8, round_to=round_to) == expected
 
 
 @given(width=widths, ratio=ratios, limit=limits, round_to=multiples)
-def test_f66_no_layer_falls_below_one_channel_or_the_rounding(width, ratio, limit, round_to):
+def test_f66_no_layer_falls_below_one_channel_or_the_rounding(
+    width: int, ratio: float, limit: float, round_to: int
+) -> None:
     kept = plan_width(width, ratio, max_layer_ratio=limit, round_to=round_to)
 
     assert 1 <= kept <= width
@@ -58,7 +62,9 @@ def test_f66_no_layer_falls_below_one_channel_or_the_rounding(width, ratio, limi
 
 
 @given(width=widths, pair=st.tuples(ratios, ratios), limit=limits, round_to=multiples)
-def test_width_never_grows_with_the_ratio(width, pair, limit, round_to):
+def test_width_never_grows_with_the_ratio(
+    width: int, pair: tuple[float, float], limit: float, round_to: int
+) -> None:
     fewer, more = (
         plan_width(width, ratio, max_layer_ratio=limit, round_to=round_to) for ratio in sorted(pair)
     )

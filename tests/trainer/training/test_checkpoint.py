@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from trimtab_trainer.errors import CheckpointRefusedError
-from trimtab_trainer.training.checkpoint import load_checkpoint, save_checkpoint
+from trimtab_trainer.training.checkpoint import load_checkpoint, read_digest, save_checkpoint
 
 METADATA = {"trial": "3", "seed": "7", "dataset": "abc"}
 
@@ -31,6 +31,12 @@ def test_weights_buffers_and_metadata_come_back(tmp_path: Path) -> None:
         assert torch.equal(state[name], tensor)
         assert state[name].dtype == tensor.dtype
     assert info.sha256 == hashlib.sha256(info.path.read_bytes()).hexdigest()
+
+
+def test_the_digest_is_read_from_the_manifest_alone(tmp_path: Path) -> None:
+    info = save_checkpoint(tmp_path, make_model(), metadata=METADATA)
+    info.path.unlink()
+    assert read_digest(tmp_path) == info.sha256
 
 
 def test_equal_weights_give_equal_files(tmp_path: Path) -> None:
@@ -86,7 +92,7 @@ def test_f59_a_flipped_bit_or_a_cut_is_refused(tmp_path: Path, data: st.DataObje
         (None, "must hold the hash of a checkpoint"),
         ("{", "must be a JSON file"),
         ("[1]", "must hold the hash of a checkpoint"),
-        ("{}", "must have sha256 None"),
+        ("{}", "must hold the hash of a checkpoint"),
     ],
     ids=["missing", "torn", "list", "empty"],
 )

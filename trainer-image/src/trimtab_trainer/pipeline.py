@@ -27,6 +27,7 @@ from trimtab_trainer.stages._base import AbstractStage, Run
 from trimtab_trainer.stages._baseline import Baseline
 from trimtab_trainer.stages._bench import Bench
 from trimtab_trainer.stages.registry import STAGES
+from trimtab_trainer.stages.search import read_trials
 from trimtab_trainer.storage.filesystem import read_json
 from trimtab_trainer.storage.run_folder import clear_folder, enter_attempt, lock_folder
 

@@ -11,7 +11,8 @@ import torch
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_trainer.errors import UserError
 from trimtab_trainer.models.profile import count_flops, count_parameters
-from trimtab_trainer.pruning.budget import Counters, find_ratio
+from trimtab_trainer.pruning.budget import Counters, find_target
+from trimtab_trainer.pruning.cutter import find_cuttable_groups
 from trimtab_trainer.stages._base import Facts, Run
 from trimtab_trainer.stages._bench import Bench, make_example
 from trimtab_trainer.stages._prune_work import make_amount, make_settings
@@ -63,11 +64,12 @@ def check_pruning(bench: Bench, *, spec: Spec, threads: int) -> Generator[None, 
     if prune is None or prune.amount is None:
         raise ValueError("only a spec with an expanded stages.prune can be checked")
     example = make_example(bench.data(spec))
+    model, settings = bench.fresh_model(spec), make_settings(prune)
     yield None
-    find_ratio(
-        bench.fresh_model(spec),
-        example=example,
+    find_target(
+        model,
+        find_cuttable_groups(model, example, settings),
         amount=make_amount(prune.amount),
-        settings=make_settings(prune),
+        settings=settings,
         counters=Counters(count_parameters, lambda model: count_flops(model, example)),
     )

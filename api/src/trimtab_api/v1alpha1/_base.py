@@ -26,8 +26,8 @@ class Mutability(StrEnum):
 class Rule:
     """One validation rule over one model."""
 
-    cel: str
-    """The expression that the API server evaluates; true means valid."""
+    cel: str | None
+    """The expression that the API server evaluates; true means valid. None where it reads a field that CEL cannot see: untyped scalars, and lists and maps of them."""
     check: Callable[[Any], bool]
     """The same over the parsed model."""
     message: str

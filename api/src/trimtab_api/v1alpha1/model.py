@@ -95,7 +95,7 @@ class Dataset(OneOf):
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            cel="!has(self.args) || size(self.args) == 0 || has(self.entrypoint)",
+            cel=None,
             check=lambda self: not self.args or self.entrypoint is not None,
             message="belong to an entrypoint; set dataset.entrypoint or remove them",
             field="args",

@@ -78,9 +78,7 @@ def _build_table(report: RunReport, target: TargetStatus, metric: str) -> Table:
     return table
 
 
-def _figures(
-    report: RunReport, candidate: CandidateReport, target: str, metric: str
-) -> list[str]:
+def _figures(report: RunReport, candidate: CandidateReport, target: str, metric: str) -> list[str]:
     value = candidate.metrics.get(metric)
     reference = report.baseline.metrics.get(metric) if report.baseline else None
     change = None if value is None or reference is None else value - reference

@@ -6,6 +6,8 @@ between processes. What follows from a class is decided by whoever asked for the
 
 import traceback
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import torch
 
@@ -13,12 +15,36 @@ from trimtab_api.v1alpha1.status import FailureClass
 from trimtab_trainer.errors import TrainerError, WorkerLostError
 from trimtab_trainer.execution._base import Failure
 
-__all__ = ["describe_failure", "describe_lost_worker"]
+__all__ = ["FailureTrap", "describe_failure", "describe_lost_worker"]
 
 _MESSAGE_LIMIT = 256
 
 # PyTorch's allocator for the CPU raises a plain RuntimeError that only its text tells apart.
 _CPU_ALLOCATOR = "DefaultCPUAllocator"
+
+
+class FailureTrap:
+    """A `with` block whose exception becomes a `Failure`; an interrupt of the driver passes.
+
+    Even SystemExit is caught: a script that ends itself must not end the process of a slot.
+    """
+
+    def __init__(self, code_dir: Path | None) -> None:
+        self._code_dir = code_dir
+        self.failure: Failure | None = None
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
+    ) -> bool:
+        """Keep the exception, unless it is one that ends generators or the driver."""
+        if not isinstance(error, (Exception, SystemExit)):
+            return False
+        self.failure = describe_failure(error, code_dir=self._code_dir)
+        return True
 
 
 def describe_failure(error: BaseException, *, code_dir: Path | None) -> Failure:

@@ -6,7 +6,9 @@ work cannot run in parallel, be killed in the middle of a step, or be waited for
 
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any, final, override
+from typing import Any, final
+
+from typing_extensions import override
 
 from trimtab_trainer.execution._base import (
     AbstractExecutor,
@@ -16,7 +18,7 @@ from trimtab_trainer.execution._base import (
     Progress,
     WorkFunction,
 )
-from trimtab_trainer.execution.failures import describe_failure
+from trimtab_trainer.execution.failures import FailureTrap
 
 __all__ = ["InProcessExecutor"]
 
@@ -63,12 +65,12 @@ class InProcessExecutor(AbstractExecutor):
                 yield self._step(slot, steps)
 
     def _step(self, slot: int, steps: _Steps) -> Event:
-        try:
-            return Progress(slot, next(steps))
-        except StopIteration as end:
-            return self._end(slot, value=end.value)
-        except (Exception, SystemExit) as error:
-            return self._end(slot, failure=describe_failure(error, code_dir=self._code_dir))
+        with FailureTrap(self._code_dir) as trap:
+            try:
+                return Progress(slot, next(steps))
+            except StopIteration as end:
+                return self._end(slot, value=end.value)
+        return self._end(slot, failure=trap.failure)
 
     def _end(self, slot: int, *, value: object = None, failure: Failure | None = None) -> Done:
         del self._busy[slot]

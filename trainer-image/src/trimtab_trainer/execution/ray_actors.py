@@ -12,12 +12,12 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, final, override
+from typing import Any, final
 
 import ray
 import torch
-from ray.actor import ActorHandle
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError
+from typing_extensions import override
 
 from trimtab_api.v1alpha1.status import FailureClass
 from trimtab_trainer.errors import EnvironmentMissingError
@@ -29,7 +29,11 @@ from trimtab_trainer.execution._base import (
     Progress,
     WorkFunction,
 )
-from trimtab_trainer.execution.failures import describe_failure, describe_lost_worker
+from trimtab_trainer.execution.failures import (
+    FailureTrap,
+    describe_failure,
+    describe_lost_worker,
+)
 
 __all__ = ["RayExecutor"]
 
@@ -55,17 +59,14 @@ class _Slot:
         arguments: dict[str, object],
     ) -> Generator[object, None, None]:
         """Do one piece of work; nothing that it raises leaves this process as an exception."""
-        try:
+        value = None
+        with FailureTrap(self._code_dir) as trap:
             # Earlier work in this process may have changed it.
             torch.set_num_threads(self._threads)
             if self._bench is None:
                 self._bench = make_bench()
             value = yield from work(self._bench, **arguments)
-        except (Exception, SystemExit) as error:
-            failure = describe_failure(error, code_dir=self._code_dir)
-            yield Done(self._slot, None, failure)
-        else:
-            yield Done(self._slot, value, None)
+        yield Done(self._slot, value, trap.failure)
 
 
 @final
@@ -153,7 +154,8 @@ class RayExecutor(AbstractExecutor):
         ray.kill(self._actors[slot])
         self._actors[slot] = self._start_actor(slot)
 
-    def _start_actor(self, slot: int) -> ActorHandle[_Slot]:
+    def _start_actor(self, slot: int) -> Any:
+        # Ray's type of a handle does not know methods that stream, hence Any.
         actor = ray.remote(_Slot).options(num_cpus=1, max_restarts=0)
         return actor.remote(slot, self._threads, self._code_dir)
 

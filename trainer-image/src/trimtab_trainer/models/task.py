@@ -77,7 +77,7 @@ class UserTask(AbstractTask):
             return {str(name): float(value) for name, value in values.items()}
 
 
-def build_task(task: Task, *, code_dir: Path | None) -> AbstractTask:
+def build_task(task: Task, code_dir: Path | None) -> AbstractTask:
     """Return the task that the manifest names.
 
     Raises:

@@ -1,32 +1,31 @@
-"""How far to prune: the uniform channel ratio that reaches an amount.
+"""How far to prune: the widths that reach an amount.
 
 Called by `iteration`, and by the preflight so that an amount out of reach fails before any
 training. Measures by trial cuts of copies; fine-tuning and accuracy are `iteration`'s.
 """
 
+import bisect
 import copy
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
-import torch
 from torch import nn
 
 from trimtab_trainer.errors import UserError
 from trimtab_trainer.pruning.cuts import replay_cuts
 from trimtab_trainer.pruning.cutter import (
     PruneSettings,
-    find_cuttable_groups,
     plan_cuts,
     plan_widths,
 )
 from trimtab_trainer.pruning.groups import ChannelGroup
 
-__all__ = ["Amount", "AmountKind", "Counters", "find_ratio"]
+__all__ = ["Amount", "AmountKind", "Counters", "CutTarget", "find_target"]
 
-_RESOLUTION = 2**-10
+_RATIO_STEPS = 1024
 
 
 class AmountKind(StrEnum):
@@ -56,34 +55,44 @@ class Counters:
     """FLOPs of one sample."""
 
 
-def find_ratio(
+@dataclass(frozen=True, slots=True)
+class CutTarget:
+    """Where pruning shall end."""
+
+    ratio: float
+    """Share of the channels that is to go from every layer."""
+    widths: Mapping[str, int]
+    """Channels that stay of each group, by its root."""
+
+
+def find_target(
     model: nn.Module,
+    groups: Sequence[ChannelGroup],
     *,
-    example: torch.Tensor,
     amount: Amount,
     settings: PruneSettings,
     counters: Counters,
-) -> float:
-    """Find the share of channels to remove from every layer so that the amount is reached.
+) -> CutTarget:
+    """Find the widths that reach an amount, with the same share of channels gone everywhere.
 
-    For a reduction: the smallest share that removes at least the amount, within 1/1024, by
-    bisection over trial cuts; cost falls in steps because widths are rounded, and never rises
-    with the share. Values of weights do not matter: an untrained model gives the same answer.
+    A reduction is found by bisection over trial cuts: cost falls in steps because widths are
+    rounded, and never rises with the share. Of the last such step only as many groups, from
+    the output on, are cut as it takes to remove at least the amount. Values of weights do not
+    matter: an untrained model gives the same answer.
 
     Args:
         model: the dense model; left as it is.
-        example: an input batch, shape (N, ...).
+        groups: of this model, from `find_cuttable_groups`.
         amount: what shall be removed.
-        settings: how widths are rounded and which layers stay.
+        settings: how widths are rounded and how far they may fall.
         counters: how the model is counted.
 
     Raises:
-        UserError: nothing can be cut, or not as much as the amount asks for.
+        UserError: no channel would go, or the amount is out of reach.
     """
-    groups = find_cuttable_groups(model, example, settings)
     match amount.kind:
         case AmountKind.RATIO:
-            return _check_ratio(amount.value, groups, settings)
+            return _take_ratio(amount.value, groups, settings)
         case AmountKind.PARAMS_REDUCTION:
             count = counters.params
         case AmountKind.FLOPS_REDUCTION:
@@ -98,34 +107,50 @@ def find_ratio(
         replay_cuts(trial, plan_cuts(trial, groups, dict(widths), settings.importance))
         return 1 - count(trial) / dense_count
 
-    def reduction_at(ratio: float) -> float:
-        return measure_reduction(tuple(plan_widths(groups, ratio, settings).items()))
+    def reduction_of(widths: Mapping[str, int]) -> float:
+        return measure_reduction(tuple(widths.items()))
 
-    if (most := reduction_at(1.0)) < amount.value:
+    if (most := reduction_of(plan_widths(groups, 1.0, settings))) < amount.value:
         raise UserError(
             f"prune.amount.{amount.kind} is {amount.value}, but at most {most:.3f} can be reached "
             f"with maxLayerRatio {settings.max_layer_ratio}, roundTo {settings.round_to} and "
             f"ignoreLayers {list(settings.ignore_layers)}"
         )
-    return _bisect(reduction_at, amount.value)
+    return _search_target(groups, settings, lambda widths: reduction_of(widths) >= amount.value)
 
 
-def _bisect(reduction_at: Callable[[float], float], target: float) -> float:
-    low, high = 0.0, 1.0
-    while high - low > _RESOLUTION:
-        middle = (low + high) / 2
-        if reduction_at(middle) >= target:
-            high = middle
-        else:
-            low = middle
-    return high
+def _search_target(
+    groups: Sequence[ChannelGroup],
+    settings: PruneSettings,
+    is_reached: Callable[[Mapping[str, int]], bool],
+) -> CutTarget:
+    def widths_at(index: int) -> dict[str, int]:
+        return plan_widths(groups, index / _RATIO_STEPS, settings)
+
+    # Index 0 cuts nothing and never reaches an amount.
+    index = bisect.bisect_left(
+        range(_RATIO_STEPS), x=True, lo=1, key=lambda index: is_reached(widths_at(index))
+    )
+    before, after = widths_at(index - 1), widths_at(index)
+
+    def cut_last(number: int) -> dict[str, int]:
+        return {
+            root: (after if position >= len(after) - number else before)[root]
+            for position, root in enumerate(after)
+        }
+
+    number = bisect.bisect_left(
+        range(len(groups)), x=True, key=lambda number: is_reached(cut_last(number))
+    )
+    return CutTarget(index / _RATIO_STEPS, cut_last(number))
 
 
-def _check_ratio(ratio: float, groups: Sequence[ChannelGroup], settings: PruneSettings) -> float:
-    if plan_widths(groups, ratio, settings) == plan_widths(groups, 0.0, settings):
+def _take_ratio(ratio: float, groups: Sequence[ChannelGroup], settings: PruneSettings) -> CutTarget:
+    widths = plan_widths(groups, ratio, settings)
+    if widths == plan_widths(groups, 0.0, settings):
         raise UserError(
             f"prune.amount.ratio is {ratio}, which removes no channel: roundTo is "
             f"{settings.round_to} and the layers that may be cut have the widths "
             f"{sorted({group.width for group in groups})}"
         )
-    return ratio
+    return CutTarget(ratio, widths)

@@ -5,7 +5,7 @@ that the caller sees progress and can store each step.
 """
 
 import copy
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from trimtab_api.v1alpha1.prune import Curve
-from trimtab_trainer.pruning.budget import Amount, Counters, find_ratio
+from trimtab_trainer.pruning.budget import Amount, Counters, CutTarget, find_target
 from trimtab_trainer.pruning.cuts import Cut, merge_cuts
 from trimtab_trainer.pruning.cutter import (
     PruneSettings,
@@ -21,6 +21,7 @@ from trimtab_trainer.pruning.cutter import (
     find_cuttable_groups,
     plan_widths,
 )
+from trimtab_trainer.pruning.groups import ChannelGroup
 from trimtab_trainer.pruning.schedule import plan_ratios
 
 __all__ = ["PrunedModel", "StepResult", "prune_iteratively"]
@@ -75,7 +76,7 @@ def prune_iteratively(
     evaluate: Callable[[nn.Module], Mapping[str, float]],
     is_within_budget: Callable[[Mapping[str, float]], bool],
 ) -> Generator[EventT | StepResult, None, PrunedModel]:
-    """Cut a model down in steps, each followed by fine-tuning and a verdict.
+    """Cut a model down in steps, and return the last one that the verdict lets stand.
 
     A step that rounding leaves without anything to cut is passed over, without a result.
 
@@ -87,44 +88,58 @@ def prune_iteratively(
         curve: how the share of channels grows over the steps.
         settings: which channels may go.
         counters: how models are counted.
-        finetune: trains a model in place in step 1…steps; what it yields is passed on.
+        finetune: trains a model in place in a step; what it yields is passed on.
         evaluate: metrics of a model.
-        is_within_budget: tells from the metrics whether a step may stand.
+        is_within_budget: the verdict on such metrics.
 
     Yields:
         The events of each fine-tuning, then the result of its step.
 
-    Returns:
-        The last model that was kept.
-
     Raises:
         UserError: the model cannot be cut, or not as far as the amount asks for.
     """
-    ratio = find_ratio(model, example=example, amount=amount, settings=settings, counters=counters)
     groups = find_cuttable_groups(model, example, settings)
+    target = find_target(model, groups, amount=amount, settings=settings, counters=counters)
     widths = plan_widths(groups, 0.0, settings)
     best = PrunedModel(copy.deepcopy(model), cuts=(), step=0)
-    for step, share in enumerate(plan_ratios(ratio, steps=steps, curve=curve), start=1):
-        previous, widths = widths, plan_widths(groups, share, settings)
+    for step, share in enumerate(plan_ratios(target.ratio, steps=steps, curve=curve), start=1):
+        previous, widths = widths, _plan_step(groups, share, settings, target)
         if widths == previous:
             continue
-        candidate = copy.deepcopy(best.model)
-        new_cuts = cut_to(candidate, example=example, widths=widths, settings=settings)
-        cuts = merge_cuts(best.cuts, new_cuts)
-        yield from finetune(candidate, step)
-        metrics = evaluate(candidate)
-        kept = is_within_budget(metrics)
+        candidate = _cut_copy(best, step, example=example, widths=widths, settings=settings)
+        yield from finetune(candidate.model, step)
+        kept = is_within_budget(metrics := evaluate(candidate.model))
         yield StepResult(
             step=step,
             steps=steps,
             ratio=share,
-            params=counters.params(candidate),
-            flops=counters.flops(candidate),
+            params=counters.params(candidate.model),
+            flops=counters.flops(candidate.model),
             metrics=metrics,
             kept=kept,
-            cuts=cuts,
+            cuts=candidate.cuts,
         )
         if not kept:
             break
-        best = PrunedModel(candidate, cuts=cuts, step=step)
+        best = candidate
     return best
+
+
+def _cut_copy(
+    previous: PrunedModel,
+    step: int,
+    *,
+    example: torch.Tensor,
+    widths: Mapping[str, int],
+    settings: PruneSettings,
+) -> PrunedModel:
+    model = copy.deepcopy(previous.model)
+    cuts = cut_to(model, example=example, widths=widths, settings=settings)
+    return PrunedModel(model, merge_cuts(previous.cuts, cuts), step)
+
+
+def _plan_step(
+    groups: Sequence[ChannelGroup], share: float, settings: PruneSettings, target: CutTarget
+) -> dict[str, int]:
+    planned = plan_widths(groups, share, settings)
+    return {root: max(width, target.widths[root]) for root, width in planned.items()}

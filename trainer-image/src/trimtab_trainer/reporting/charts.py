@@ -4,7 +4,7 @@ SEAM to vl-convert. Called by `html`, which decides what is drawn. Colours are C
 SVG fits the light and the dark page.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ __all__ = [
 
 _VEGA_LITE = "6.1"
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
-_WIDE, _NARROW, _HEIGHT = 860, 380, 240
+_WIDE, _NARROW, _HEIGHT = 980, 470, 290
 _AXIS = {
     "domainColor": "var(--line)",
     "tickColor": "var(--line)",
@@ -36,6 +36,7 @@ _AXIS = {
 }
 _CONFIG: dict[str, Any] = {
     "background": None,
+    "autosize": {"type": "fit", "contains": "padding"},
     "font": _FONT,
     "view": {"stroke": None},
     "axis": _AXIS,
@@ -47,6 +48,17 @@ _CONFIG: dict[str, Any] = {
         "direction": "horizontal",
         "offset": 8,
     },
+}
+
+# Names stand right of their points.
+_ROOM_FOR_NAMES = 1.2
+_NAME_MARK = {
+    "type": "text",
+    "align": "left",
+    "dx": 9,
+    "dy": -7,
+    "fontSize": 11.5,
+    "color": "var(--ink)",
 }
 
 Encoding = dict[str, Any]
@@ -92,7 +104,10 @@ def draw_trials(points: Sequence[TrialPoint], *, metric: str, percent: bool) -> 
     """
     rows = [{"number": p.number, "value": p.value, "best": p.best} for p in points]
     lowest = min(point.value for point in points if point.value is not None)
-    y: Encoding = {**_axis("value", metric, percent=percent), "scale": {"zero": False, "nice": True}}
+    y: Encoding = {
+        **_axis("value", metric, percent=percent),
+        "scale": {"zero": False, "nice": True},
+    }
     x = {
         "field": "number",
         "type": "quantitative",
@@ -154,7 +169,7 @@ def draw_candidates(
         "type": "quantitative",
         "title": cost,
         "axis": {"grid": False, "tickCount": 5},
-        "scale": {"zero": True, "padding": 6},
+        "scale": {"domain": [0, _ROOM_FOR_NAMES * max(point.cost for point in points)]},
     }
     roles = ["ships", "candidate", "rejected"]
     color = {
@@ -171,17 +186,7 @@ def draw_candidates(
             "mark": {"type": "point", "filled": True, "size": 110, "opacity": 1},
             "encoding": {"x": x, "y": y, "color": color},
         },
-        {
-            "mark": {
-                "type": "text",
-                "align": "left",
-                "dx": 9,
-                "dy": -7,
-                "fontSize": 11.5,
-                "color": "var(--ink)",
-            },
-            "encoding": {"x": x, "y": y, "text": {"field": "name"}},
-        },
+        {"mark": _NAME_MARK, "encoding": {"x": x, "y": y, "text": {"field": "name"}}},
     ]
     if limit is not None:
         layers.insert(0, _limit_line(limit))
@@ -197,7 +202,7 @@ def _limit_line(limit: float) -> Layer:
 
 
 def draw_epochs(
-    curves: dict[str, Sequence[tuple[int, float]]], *, label: str, percent: bool
+    curves: Mapping[str, Sequence[tuple[int, float]]], *, label: str, percent: bool
 ) -> str:
     """Return values per epoch as SVG, one line per name.
 

@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -87,15 +86,20 @@ def read_digest(folder: Path) -> str:
     Raises:
         CheckpointRefusedError: There is no manifest with a hash.
     """
-    digest = _read_manifest(folder).get("sha256")
+    path = folder / _MANIFEST
+    try:
+        manifest = read_json(path)
+    except (OSError, ValueError) as error:
+        raise CheckpointRefusedError(f"{path} must be a JSON file but: {error}") from error
+    digest = manifest.get("sha256") if isinstance(manifest, dict) else None
     if not isinstance(digest, str):
-        raise CheckpointRefusedError(f"{folder / _MANIFEST} must hold the hash of a checkpoint")
+        raise CheckpointRefusedError(f"{path} must hold the hash of a checkpoint but does not")
     return digest
 
 
 def _read_verified(folder: Path) -> bytes:
     path = folder / _WEIGHTS
-    expected = _read_manifest(folder).get("sha256")
+    expected = read_digest(folder)
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -104,17 +108,6 @@ def _read_verified(folder: Path) -> bytes:
     if found != expected:
         raise CheckpointRefusedError(f"{path} must have sha256 {expected} but has {found}")
     return content
-
-
-def _read_manifest(folder: Path) -> Mapping[str, Any]:
-    path = folder / _MANIFEST
-    try:
-        manifest = read_json(path)
-    except (OSError, ValueError) as error:
-        raise CheckpointRefusedError(f"{path} must be a JSON file but: {error}") from error
-    if not isinstance(manifest, Mapping):
-        raise CheckpointRefusedError(f"{path} must hold the hash of a checkpoint but does not")
-    return manifest
 
 
 def _read_metadata(content: bytes) -> dict[str, str]:

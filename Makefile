@@ -1,0 +1,46 @@
+# Every command a person types. Targets are thin: they call programs of .venv.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo data test verify generate lock bench
+
+BIN := .venv/bin
+SOURCES := api/src trainer-image/src cli/src
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: ## Make .venv with the trimtab command from the lock
+	@tools/setup.sh
+
+demo: setup ## Search, train, prune, quantize and benchmark a digits classifier: minutes
+	$(BIN)/trimtab run examples/02-digits/job.yaml --output runs/demo
+
+data: ## Fill pvc://datasets/fashion-mnist from Debian's package
+	@tools/fashion-mnist.sh
+
+test: setup ## Run the tests
+	$(BIN)/pytest
+
+verify: setup generate ## Regenerate, lint, check types and imports, expect a clean tree
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/lint-imports
+	for member in api trainer-image cli; do (cd $$member && ../$(BIN)/deptry src) || exit 1; done
+	$(BIN)/yamllint --strict .
+	$(BIN)/codespell
+	@if command -v shellcheck >/dev/null; then shellcheck tools/*.sh .ci/run; \
+	else echo "verify: shellcheck is not installed, shell scripts are not linted"; fi
+	@test -z "$$(git status --porcelain)" || \
+	{ echo "verify: the tree is not clean:"; git status --short; exit 1; }
+
+generate: setup ## Write what is generated from api/
+	$(BIN)/python -m trimtab_codegen --write
+
+lock: ## Resolve the dependencies anew; needs uv
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
+	--no-emit-index-url --no-emit-package trimtab-api --no-emit-package trimtab-trainer \
+	--no-emit-package trimtab-cli --group dev pyproject.toml \
+	--output-file requirements.lock
+
+bench: setup data ## Run the long examples whole
+	$(BIN)/trimtab run examples/04-fashion-mnist/job.yaml --fresh

@@ -1,0 +1,130 @@
+"""What the result of a trial's work is worth: values of the objectives, or a failure. Pure.
+
+Called by the search loop for every ended trial. A metric that is missing or not a number fails
+the trial; it never becomes 0. Nothing here knows where or when the trial ran.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from numbers import Real
+
+from trimtab_api.reports import TrialFailure, TrialReport
+from trimtab_api.v1alpha1.goals import Direction, Objective
+from trimtab_api.v1alpha1.status import FailureClass, TrialState
+from trimtab_trainer.errors import DivergedError, MetricInvalidError, TrainerError
+from trimtab_trainer.execution._base import Done
+
+__all__ = [
+    "Verdict",
+    "find_best",
+    "is_better",
+    "is_goal_reached",
+    "is_misconfigured",
+    "judge_trial",
+    "keep_finite",
+]
+
+_ALIKE = 3
+"""So many first trials that fail alike are the user's error, not theirs."""
+
+_NUMBER = re.compile(r"\d[\d.e+-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a trial ended."""
+
+    state: TrialState
+    values: Mapping[str, float] = field(default_factory=dict)
+    """Objective → finite value; empty unless it succeeded."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    failure: TrialFailure | None = None
+
+
+def judge_trial(done: Done, objectives: Sequence[Objective]) -> Verdict:
+    """Return how a trial ended.
+
+    Args:
+        done: What the executor says; a value is a mapping of metric → number.
+        objectives: Whose metrics must be there.
+    """
+    if done.failure is not None:
+        return _fail(done.failure.failure_class, done.failure.message)
+    try:
+        values = {
+            objective.metric: _read_metric(done.value, objective.metric) for objective in objectives
+        }
+    except TrainerError as error:
+        return _fail(error.failure_class, str(error))
+    return Verdict(TrialState.SUCCEEDED, values=values, metrics=keep_finite(done.value))
+
+
+def _fail(failure_class: FailureClass, message: str) -> Verdict:
+    # Too little memory says something about the point, not about the code: no failure to count.
+    state = TrialState.INFEASIBLE if failure_class is FailureClass.OOM else TrialState.FAILED
+    return Verdict(state, failure=TrialFailure(failure_class=failure_class, message=message))
+
+
+def _read_metric(metrics: object, name: str) -> float:
+    if not isinstance(metrics, Mapping) or name not in metrics:
+        found = ", ".join(sorted(map(str, metrics))) if isinstance(metrics, Mapping) else "none"
+        raise MetricInvalidError(
+            f"objective metric {name} must be among the trial's metrics but there were: {found}"
+        )
+    value = metrics[name]
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise MetricInvalidError(
+            f"objective metric {name} must be a number but is {value!r}, of the trial's metrics"
+            f" {', '.join(sorted(map(str, metrics)))}"
+        )
+    if not math.isfinite(value):
+        raise DivergedError(f"objective metric {name} must be finite but is {value}")
+    return float(value)
+
+
+def keep_finite(metrics: Mapping[str, object]) -> dict[str, float]:
+    """Return the metrics that are finite numbers; JSON has no others."""
+    return {
+        str(name): float(value)
+        for name, value in metrics.items()
+        if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    }
+
+
+def is_misconfigured(trials: Sequence[TrialReport]) -> bool:
+    """Return whether the trials so far are the first ones and all failed in the same way.
+
+    Messages that differ in their numbers only are the same.
+
+    Args:
+        trials: All that ended, in this order.
+    """
+    failures = [trial.failure for trial in trials]
+    if len(failures) != _ALIKE:
+        return False
+    messages = {
+        _NUMBER.sub("#", failure.message)
+        for failure in failures
+        if failure is not None and failure.failure_class is FailureClass.TRIAL_ERROR
+    }
+    return None not in failures and len(messages) == 1
+
+
+def is_better(value: float, than: float, objective: Objective) -> bool:
+    """Return whether one value of an objective beats another."""
+    if objective.direction is Direction.MAXIMIZE:
+        return value > than
+    return value < than
+
+
+def find_best(values: Sequence[float], objective: Objective) -> float | None:
+    """Return the best of some values, None where there are none."""
+    choose = max if objective.direction is Direction.MAXIMIZE else min
+    return choose(values, default=None)
+
+
+def is_goal_reached(value: float, objective: Objective) -> bool:
+    """Return whether a value is as good as the objective's goal, where it has one."""
+    return objective.goal is not None and not is_better(objective.goal, value, objective)
