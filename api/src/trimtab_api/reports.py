@@ -70,8 +70,6 @@ class TrialReport(ApiModel):
     """Where it ran."""
     failure: TrialFailure | None = None
     """Why it has no value."""
-    checkpoint: str | None = None
-    """Folder of its weights, relative to storage, while they are kept."""
 
 
 class BaselineReport(ApiModel):

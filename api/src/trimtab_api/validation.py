@@ -159,7 +159,8 @@ def _plain_message(message: str) -> str:
         ("less than", "below"),
         ("must be a integer", "must be an integer"),
         ("must be a dictionary", "must be a mapping"),
-        ("must be a object", "must be a mapping"),
+        ("must be an object", "must be a mapping"),
+        ("must be a array", "must be a list"),
     ):
         message = message.replace(verbose, plain)
     return message

@@ -6,7 +6,15 @@ names, the columns of `kubectl get` and the rule on an object's own name.
 
 from typing import Any
 
-from trimtab_api.v1alpha1.job import API_VERSION, GROUP, KIND, VERSION, Metadata, OptimizationJob, Spec
+from trimtab_api.v1alpha1.job import (
+    API_VERSION,
+    GROUP,
+    KIND,
+    VERSION,
+    Metadata,
+    OptimizationJob,
+    Spec,
+)
 from trimtab_api.v1alpha1.status import Status
 from trimtab_codegen.structural import Options, build_schema
 
@@ -68,9 +76,7 @@ def build_spec_schema() -> dict[str, Any]:
 
 def build_status_schema() -> dict[str, Any]:
     """Return the structural schema of `status`: no defaults, every string bounded."""
-    options = Options(
-        is_immutable=False, has_defaults=False, longest_string=_LONGEST_STATUS_STRING
-    )
+    options = Options(is_immutable=False, has_defaults=False, longest_string=_LONGEST_STATUS_STRING)
     return build_schema(Status, options)
 
 

@@ -169,11 +169,7 @@ def _rewrite_object(node: Schema, source: _Source, path: str) -> Schema:
     if model is None:
         if "maxProperties" not in node:
             raise ValueError(f"{path} must have maxProperties but got none")
-        # Patterns of keys are left to validation: a schema has no word for them, and CEL does not
-        # see a map of untyped values.
-        return {
-            "additionalProperties": _rewrite(node["additionalProperties"], source, f"{path}{{}}")
-        }
+        return {"additionalProperties": _rewrite(_map_value(node), source, f"{path}{{}}")}
     properties = {
         alias: _rewrite_field(model, name, node["properties"][alias], source, f"{path}.{alias}")
         for name, alias in iter_fields(model)
@@ -183,6 +179,18 @@ def _rewrite_object(node: Schema, source: _Source, path: str) -> Schema:
         schema["required"] = list(node["required"])
     rules = list(_rules(model, source.options))
     return {**schema, "x-kubernetes-validations": rules} if rules else schema
+
+
+def _map_value(node: Schema) -> Schema:
+    """Return the schema of a map's values.
+
+    Patterns of keys are left to validation: a structural schema has no word for them, and CEL does
+    not see a map of untyped values.
+    """
+    patterns: dict[str, Schema] = node.get("patternProperties") or {
+        "": node["additionalProperties"]
+    }
+    return next(iter(patterns.values()))
 
 
 def _rewrite_field(

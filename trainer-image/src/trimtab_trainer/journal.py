@@ -79,7 +79,8 @@ class Journal:
         self._began[stage.entry] = time.monotonic()
         if stage.entry == stage.name:
             self._set(stage.name, state=StageState.RUNNING, start_time=_now())
-            self._run.reporter.publish(StageStarted(stage.name))
+            if stage.name is not StageName.SEARCH:  # which knows how many trials are left
+                self._run.reporter.publish(StageStarted(stage.name))
 
     def skip(self, name: StageName) -> None:
         """Note that a stage is not asked for."""

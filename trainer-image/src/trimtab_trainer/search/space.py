@@ -48,9 +48,7 @@ class _Axis:
     """Type and value → position: 1, 1.0 and true are equal to Python, and all may be choices."""
 
     def decode(self, encoded: Any) -> Scalar:
-        if self.is_indexed and self.values is not None:
-            return self.values[encoded]
-        value: Scalar = encoded
+        value: Scalar = self.values[encoded] if self.values and self.is_indexed else encoded
         return value
 
     def encode(self, value: Scalar) -> Scalar:

@@ -1,64 +1,90 @@
 """The search loop, and one trial's life in it: ask, place, watch, judge, record, tell.
 
-Called by the stage with a study, an executor and the work of a trial. Every ended trial is
-recorded before the next one is asked for, so a killed driver loses no result. What a trial does
-is the work's; which point it gets is the study's; what its result is worth is the verdict's.
+Called by the stage with a study and an executor. Every ended trial is recorded before the next
+one is asked for, so a killed driver loses no result. What a trial does and where its record goes
+is the stage's; which point it gets is the study's; what its result is worth is the verdict's.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 from trimtab_api.reports import EpochReport, TrialReport
+from trimtab_api.v1alpha1.goals import Objective
 from trimtab_api.v1alpha1.status import FailureClass, TrialState
 from trimtab_trainer.errors import TooManyFailedTrialsError, UserError
-from trimtab_trainer.execution._base import AbstractExecutor, Done, WorkFunction
-from trimtab_trainer.reporting._base import Event, NewBest, TrialEnded, TrialProgress, TrialStarted
-from trimtab_trainer.search.records import TrialRecord
+from trimtab_trainer.execution._base import AbstractExecutor, Done, Event, Failure, WorkFunction
+from trimtab_trainer.search.space import Point
 from trimtab_trainer.search.study import Proposal, Study
 from trimtab_trainer.search.verdict import (
     find_best,
-    is_better,
     is_goal_reached,
     is_misconfigured,
     judge_trial,
-    keep_finite,
 )
 
-__all__ = ["EpochLike", "SearchHooks", "TrialWork", "run_search"]
+__all__ = ["TrialRunner", "run_search"]
 
 
-class EpochLike(Protocol):
-    """What the work of a trial yields after each epoch."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRunner:
+    """What a trial does, and who hears of it."""
 
-    @property
-    def epoch(self) -> int:
-        """Return its number, counted from 1."""
-
-    @property
-    def epochs(self) -> int:
-        """Return how many there will be."""
-
-    @property
-    def metrics(self) -> Mapping[str, float]:
-        """Return metrics of the validation split, and `train_loss`."""
-
-    @property
-    def seconds(self) -> float:
-        """Return the wall time of the epoch."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrialWork:
-    """What a trial does, and in how many slots."""
-
+    objectives: Sequence[Objective]
+    """The study's."""
     work: WorkFunction
-    """Yields an `EpochLike` per epoch and returns a mapping of metric → number."""
+    """Yields an `EpochReport` per epoch; returns metric → number."""
     arguments: Callable[[Proposal], Mapping[str, object]]
     """Keyword arguments of the work for one trial."""
-    slots: int
-    """Trials at once; the executor's slots 0 to slots-1 are used."""
+    on_start: Callable[[Proposal, int], None]
+    """Hears of a trial and its slot."""
+    on_epoch: Callable[[Proposal, int, EpochReport], None]
+    """Hears of a trial's epoch and its slot."""
+    on_failure: Callable[[Proposal, Failure], None]
+    """Hears of what a trial raised, before anything follows from it."""
+    record: Callable[[TrialReport, Mapping[int, Point]], TrialReport]
+    """Takes an ended trial, and number → parameters of those that still run; when it returns,
+    the record is safe. It may return the trial with more in it."""
+    max_failed: int
+    """More failed trials than this end the search with an error."""
+
+
+def run_search(
+    study: Study,
+    runner: TrialRunner,
+    executor: AbstractExecutor,
+    trials: Sequence[TrialReport] = (),
+    *,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[TrialReport]:
+    """Run trials until all were run, the space is exhausted, or the primary goal is reached.
+
+    What still runs when the goal is reached is stopped and leaves no record.
+
+    Args:
+        study: Into which earlier trials, if any, were replayed.
+        runner: What a trial does.
+        executor: All its slots are used; they must be idle, and are idle again at the end.
+        trials: Earlier trials, in the order in which they ended.
+        clock: Seconds; only differences count.
+
+    Yields:
+        Each trial that ended and is recorded.
+
+    Raises:
+        UserError: A trial's error is the user's, or the first three trials failed alike.
+        TooManyFailedTrialsError: More trials failed than allowed.
+        TrainerError: An error that no other trial would escape, as the trial raised it.
+    """
+    search = _Search(study, runner, executor, clock, start=clock(), trials=list(trials))
+    search.fill_slots()
+    while search.running:
+        for event in executor.events():
+            trial = search.take(event)
+            if trial is not None:
+                yield trial
+                search.limit_failures(trial)
+                search.fill_slots()
 
 
 @dataclass(slots=True)
@@ -68,108 +94,32 @@ class _RunningTrial:
     epochs: list[EpochReport] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchHooks:
-    """Where the search loop leaves what it learns."""
-
-    log: Callable[[dict[str, Any]], None]
-    """Appends to the trial log; when it returns, the record is safe."""
-    on_event: Callable[[Event], None]
-    """Hears of every trial's start, epochs and end, and of each new best one."""
-    keep_traceback: Callable[[str, str], None]
-    """Takes a name such as `trial-7` and the traceback of what the trial raised."""
-
-
-def run_search(
-    study: Study,
-    trial_work: TrialWork,
-    *,
-    executor: AbstractExecutor,
-    records: Sequence[Mapping[str, Any]],
-    hooks: SearchHooks,
-    max_failed: int,
-    clock: Callable[[], float] = time.monotonic,
-) -> tuple[TrialReport, ...]:
-    """Run trials until all were run, the space is exhausted, or the primary goal is reached.
-
-    What still runs when the goal is reached is stopped and leaves no record.
-
-    Args:
-        study: A fresh one.
-        trial_work: What a trial does.
-        executor: Its slots must be idle; they are idle again unless this raises.
-        records: What the trial log holds, in its order.
-        hooks: Where results go.
-        max_failed: More failed trials than this raise.
-        clock: Seconds; only differences count.
-
-    Returns:
-        All ended trials in the order in which they ended, recorded ones first.
-
-    Raises:
-        UserError: A trial's error is the user's, or the first three trials failed alike.
-        TooManyFailedTrialsError: More trials failed than allowed, or none succeeded.
-        TrainerError: An error that no other trial would escape, as the trial raised it.
-        TrialLogCorruptError: The records do not describe the trials of a study.
-        StudyMismatchError: The records belong to a study of another space.
-    """
-    earlier = [TrialRecord.from_json(record) for record in records]
-    study.replay(earlier)
-    search = _Search(
-        study=study,
-        trial_work=trial_work,
-        executor=executor,
-        hooks=hooks,
-        max_failed=max_failed,
-        clock=clock,
-        start=clock(),
-        trials=[record.trial for record in earlier],
-    )
-    search.run()
-    return tuple(search.trials)
-
-
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class _Search:
     """The state of one search between events."""
 
     study: Study
-    trial_work: TrialWork
+    runner: TrialRunner
     executor: AbstractExecutor
-    hooks: SearchHooks
-    max_failed: int
     clock: Callable[[], float]
     start: float
     trials: list[TrialReport]
     running: dict[int, _RunningTrial] = field(default_factory=dict)
 
-    def run(self) -> None:
-        self._fill_slots()
-        while self.running:
-            for event in self.executor.events():
-                if isinstance(event, Done):
-                    self._end(event)
-                    self._fill_slots()
-                else:
-                    self._note_epoch(event.slot, event.payload)
-        if self._best_value() is None:
-            raise TooManyFailedTrialsError(
-                f"at least one trial must succeed but all of {len(self.trials)} ended without a"
-                f" value; the last one: {_quote(self.trials[-1:])}"
-            )
-
-    def _fill_slots(self) -> None:
+    def fill_slots(self) -> None:
         if self._is_goal_reached():
             self._stop_running()
             return
-        for slot in range(self.trial_work.slots):
+        for slot in range(self.executor.slots):
             proposal = None if slot in self.running else self.study.ask()
             if proposal is not None:
                 self._place(slot, proposal)
 
     def _is_goal_reached(self) -> bool:
-        best = self._best_value()
-        return best is not None and is_goal_reached(best, self.study.objectives[0])
+        primary = self.runner.objectives[0]
+        values = [trial.values[primary.metric] for trial in self.trials if trial.values]
+        best = find_best(values, primary)
+        return best is not None and is_goal_reached(best, primary)
 
     def _stop_running(self) -> None:
         for slot in self.running:
@@ -177,40 +127,40 @@ class _Search:
         self.running.clear()
 
     def _place(self, slot: int, proposal: Proposal) -> None:
-        arguments = self.trial_work.arguments(proposal)
-        self.executor.submit(slot, self.trial_work.work, **arguments)
+        self.executor.submit(slot, self.runner.work, **self.runner.arguments(proposal))
         self.running[slot] = _RunningTrial(proposal, start=self.clock())
-        self.hooks.on_event(TrialStarted(proposal.number, slot, proposal.parameters))
+        self.runner.on_start(proposal, slot)
 
-    def _note_epoch(self, slot: int, epoch: EpochLike) -> None:
+    def take(self, event: Event) -> TrialReport | None:
+        """Act on an event; return the trial that it ended."""
+        if isinstance(event, Done):
+            return self._end(event)
+        if isinstance(event.payload, EpochReport):
+            self._note_epoch(event.slot, event.payload)
+        return None
+
+    def _note_epoch(self, slot: int, epoch: EpochReport) -> None:
         trial = self.running[slot]
-        metrics = keep_finite(epoch.metrics)
-        trial.epochs.append(EpochReport(epoch=epoch.epoch, metrics=metrics, seconds=epoch.seconds))
-        self.hooks.on_event(
-            TrialProgress(trial.proposal.number, slot, epoch.epoch, epoch.epochs, metrics)
-        )
+        trial.epochs.append(epoch)
+        self.runner.on_epoch(trial.proposal, slot, epoch)
 
-    def _end(self, done: Done) -> None:
+    def _end(self, done: Done) -> TrialReport:
         trial = self.running.pop(done.slot)
-        self._look_at_failure(trial.proposal, done)
-        report = self._report(trial, done)
-        best_before = self._best_value()
+        if done.failure is not None:
+            self._look_at(done.failure, trial.proposal)
+        report = self._record(self._report(trial, done))
         self.trials.append(report)
-        self._record(report)
-        self.hooks.on_event(TrialEnded(report))
-        self._announce_best(report, best_before)
-        self._limit_failures(report)
+        self.study.tell(report.number, report.values or None)
+        return report
 
-    def _look_at_failure(self, proposal: Proposal, done: Done) -> None:
-        if done.failure is None:
-            return
-        self.hooks.keep_traceback(f"trial-{proposal.number}", done.failure.traceback)
-        if done.failure.failure_class is FailureClass.USER_ERROR:
+    def _look_at(self, failure: Failure, proposal: Proposal) -> None:
+        self.runner.on_failure(proposal, failure)
+        if failure.failure_class is FailureClass.USER_ERROR:
             # Without a record, the trial runs again once the user has mended the cause.
-            raise done.failure.error or UserError(done.failure.message)
+            raise failure.error or UserError(failure.message)
 
     def _report(self, trial: _RunningTrial, done: Done) -> TrialReport:
-        verdict = judge_trial(done, self.study.objectives)
+        verdict = judge_trial(done, self.runner.objectives)
         return TrialReport(
             number=trial.proposal.number,
             state=verdict.state,
@@ -224,36 +174,21 @@ class _Search:
             failure=verdict.failure,
         )
 
-    def _record(self, report: TrialReport) -> None:
+    def _record(self, report: TrialReport) -> TrialReport:
         proposals = [trial.proposal for trial in self.running.values()]
         running = {proposal.number: proposal.parameters for proposal in proposals}
-        self.hooks.log(TrialRecord(report, running).to_json())
-        self.study.tell(report.number, report.values or None)
+        return self.runner.record(report, running)
 
-    def _announce_best(self, report: TrialReport, before: float | None) -> None:
-        primary = self.study.objectives[0]
-        value = report.values.get(primary.metric)
-        if value is not None and (before is None or is_better(value, before, primary)):
-            self.hooks.on_event(NewBest(report.number, primary.metric, value, report.parameters))
-
-    def _best_value(self) -> float | None:
-        primary = self.study.objectives[0]
-        values = [trial.values[primary.metric] for trial in self.trials if trial.values]
-        return find_best(values, primary)
-
-    def _limit_failures(self, report: TrialReport) -> None:
-        """Judge only when a trial has just failed: a restart is a new chance for the old ones."""
-        if report.state is not TrialState.FAILED:
+    def limit_failures(self, trial: TrialReport) -> None:
+        """Judge only a trial that has just failed: a restart is a new chance for the old ones."""
+        if trial.state is not TrialState.FAILED or trial.failure is None:
             return
+        cause = trial.failure.message
         if is_misconfigured(self.trials):
-            raise UserError(f"the first trials all failed alike: {_quote([report])}")
-        failed = [trial for trial in self.trials if trial.state is TrialState.FAILED]
-        if len(failed) > self.max_failed:
+            raise UserError(f"the first {len(self.trials)} trials failed alike: {cause}")
+        failed = sum(other.state is TrialState.FAILED for other in self.trials)
+        if failed > self.runner.max_failed:
             raise TooManyFailedTrialsError(
-                f"search.maxFailedTrials allows {self.max_failed} failed trials but"
-                f" {len(failed)} failed; the last one: {_quote([report])}"
+                f"search.maxFailedTrials allows {self.runner.max_failed} failed trials but"
+                f" {failed} failed; the last one: {cause}"
             )
-
-
-def _quote(trials: Sequence[TrialReport]) -> str:
-    return "".join(trial.failure.message for trial in trials if trial.failure is not None)

@@ -19,11 +19,9 @@ from trimtab_trainer.execution._base import Done
 __all__ = [
     "Verdict",
     "find_best",
-    "is_better",
     "is_goal_reached",
     "is_misconfigured",
     "judge_trial",
-    "keep_finite",
 ]
 
 _ALIKE = 3
@@ -58,7 +56,7 @@ def judge_trial(done: Done, objectives: Sequence[Objective]) -> Verdict:
         }
     except TrainerError as error:
         return _fail(error.failure_class, str(error))
-    return Verdict(TrialState.SUCCEEDED, values=values, metrics=keep_finite(done.value))
+    return Verdict(TrialState.SUCCEEDED, values=values, metrics=_keep_finite(done.value))
 
 
 def _fail(failure_class: FailureClass, message: str) -> Verdict:
@@ -74,7 +72,7 @@ def _read_metric(metrics: object, name: str) -> float:
             f"objective metric {name} must be among the trial's metrics but there were: {found}"
         )
     value = metrics[name]
-    if not isinstance(value, Real) or isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise MetricInvalidError(
             f"objective metric {name} must be a number but is {value!r}, of the trial's metrics"
             f" {', '.join(sorted(map(str, metrics)))}"
@@ -84,12 +82,11 @@ def _read_metric(metrics: object, name: str) -> float:
     return float(value)
 
 
-def keep_finite(metrics: Mapping[str, object]) -> dict[str, float]:
-    """Return the metrics that are finite numbers; JSON has no others."""
+def _keep_finite(metrics: Mapping[str, object]) -> dict[str, float]:
     return {
         str(name): float(value)
         for name, value in metrics.items()
-        if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+        if not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
     }
 
 
@@ -112,13 +109,6 @@ def is_misconfigured(trials: Sequence[TrialReport]) -> bool:
     return None not in failures and len(messages) == 1
 
 
-def is_better(value: float, than: float, objective: Objective) -> bool:
-    """Return whether one value of an objective beats another."""
-    if objective.direction is Direction.MAXIMIZE:
-        return value > than
-    return value < than
-
-
 def find_best(values: Sequence[float], objective: Objective) -> float | None:
     """Return the best of some values, None where there are none."""
     choose = max if objective.direction is Direction.MAXIMIZE else min
@@ -127,4 +117,4 @@ def find_best(values: Sequence[float], objective: Objective) -> float | None:
 
 def is_goal_reached(value: float, objective: Objective) -> bool:
     """Return whether a value is as good as the objective's goal, where it has one."""
-    return objective.goal is not None and not is_better(objective.goal, value, objective)
+    return objective.goal is not None and find_best([objective.goal, value], objective) == value

@@ -140,6 +140,10 @@ class Run:
             raise RuntimeError("the baseline has not been measured")
         return self.ledger
 
+    def trial_checkpoint(self, number: int) -> Path:
+        """Return the folder of a trial's weights."""
+        return self.context.checkpoints / f"trial-{number}"
+
     def warn(self, message: str) -> None:
         """Tell the user something, now and in the report."""
         if message not in self.warnings:

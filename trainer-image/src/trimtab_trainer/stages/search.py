@@ -5,7 +5,7 @@ beaten: stage train takes them.
 """
 
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from typing_extensions import override
 from trimtab_api.reports import EpochReport, TrialReport
 from trimtab_api.stages import StageName
 from trimtab_api.v1alpha1.job import Spec
-from trimtab_trainer.errors import UserError
 from trimtab_trainer.execution._base import Failure
 from trimtab_trainer.reporting._base import (
     NewBest,
@@ -23,6 +22,8 @@ from trimtab_trainer.reporting._base import (
     TrialProgress,
     TrialStarted,
 )
+from trimtab_trainer.search.records import TrialRecord
+from trimtab_trainer.search.space import Point
 from trimtab_trainer.search.study import Proposal, Study
 from trimtab_trainer.search.trial import TrialRunner, run_search
 from trimtab_trainer.stages._base import AbstractStage, Run, StageResult
@@ -47,23 +48,22 @@ def run_trial(
         yield report_epoch(result)
 
 
-def open_log(run: Run) -> TrialLog:
-    """Return the run's trial log."""
-    return TrialLog(
-        run.context.root / "trials",
-        fingerprint=run.context.fingerprint,
-        attempt=run.context.attempt,
-    )
-
-
 def read_trials(run: Run) -> list[TrialReport]:
-    """Return the trials of earlier starts.
+    """Return the trials of earlier starts, in the order in which they ended.
 
     Raises:
         TrialLogCorruptError: A record in the middle of the log fails its checksum.
         StudyMismatchError: The log belongs to another study.
     """
-    return [TrialReport.model_validate(record) for record in open_log(run).read()]
+    return [TrialRecord.from_json(record).trial for record in _open_log(run).read()]
+
+
+def _open_log(run: Run) -> TrialLog:
+    return TrialLog(
+        run.context.root / "trials",
+        fingerprint=run.context.fingerprint,
+        attempt=run.context.attempt,
+    )
 
 
 class SearchStage(AbstractStage):
@@ -87,8 +87,10 @@ class SearchStage(AbstractStage):
         search = run.spec.stages.search
         if search is None or search.parameters is None or search.num_trials is None:
             raise ValueError("only an expanded spec with stages.search can be searched")
-        log = open_log(run)
-        run.trials = [TrialReport.model_validate(record) for record in log.read()]
+        log = _open_log(run)
+        records = log.read()
+        run.trials = [TrialRecord.from_json(record).trial for record in records]
+        run.reporter.publish(StageStarted(self.name, search.num_trials, len(records)))
         study = Study(
             search.parameters,
             algorithm=search.algorithm,
@@ -96,62 +98,41 @@ class SearchStage(AbstractStage):
             seed=run.spec.seed,
             num_trials=search.num_trials,
         )
-        study.replay(run.trials)
-        run.reporter.publish(StageStarted(self.name, search.num_trials, len(run.trials)))
+        study.replay([TrialRecord.from_json(record) for record in records])
         runner = self._make_runner(run, log, search.max_failed_trials or 0)
         for trial in run_search(study, runner, run.executor, list(run.trials)):
-            run.reporter.publish(TrialEnded(trial))
-            self._announce_best(run, trial)
+            best = run.best
+            if best is not None and best.trial == trial.number:
+                metric = run.spec.objectives[0].metric
+                run.reporter.publish(NewBest(trial.number, metric, best.value, trial.parameters))
         return self._finish(run)
 
-    def _finish(self, run: Run) -> StageResult:
-        best = run.best
-        if best is None:
-            raise UserError("no trial of the search succeeded, so there is nothing to train")
-        point = ", ".join(f"{entry.name}={entry.value}" for entry in best.parameters)
-        return StageResult(
-            message=f"{len(run.trials)} trials, best is trial {best.trial}: {point}",
-            metrics=dict(best.metrics),
-            artifact="trials",
-        )
-
     def _make_runner(self, run: Run, log: TrialLog, max_failed: int) -> TrialRunner:
-        threads = max(1, run.context.cores // run.executor.slots)
-
-        def arguments(proposal: Proposal) -> dict[str, object]:
-            return {
-                "spec": run.spec_with(proposal.parameters),
-                "folder": _weights(run, proposal.number),
-                "threads": threads,
-            }
+        reporter = run.reporter
 
         def on_start(proposal: Proposal, slot: int) -> None:
-            train = run.spec_with(proposal.parameters).stages.train
-            epochs = train.epochs if train else None
-            run.reporter.publish(
-                TrialStarted(proposal.number, slot, proposal.parameters, epochs)
-            )
+            epochs = _count_epochs(run, proposal)
+            reporter.publish(TrialStarted(proposal.number, slot, proposal.parameters, epochs))
 
         def on_epoch(proposal: Proposal, slot: int, epoch: EpochReport) -> None:
-            train = run.spec_with(proposal.parameters).stages.train
-            epochs = (train.epochs if train else None) or epoch.epoch
-            run.reporter.publish(
+            epochs = _count_epochs(run, proposal) or epoch.epoch
+            reporter.publish(
                 TrialProgress(proposal.number, slot, epoch.epoch, epochs, epoch.metrics)
             )
 
         def on_failure(proposal: Proposal, failure: Failure) -> None:
             run.keep_traceback(f"trial-{proposal.number}", failure.traceback)
 
-        def record(trial: TrialReport) -> TrialReport:
-            stored = self._keep_best_weights(run, trial)
-            log.append(stored.model_dump(mode="json", by_alias=True, exclude_none=True))
-            run.trials.append(stored)
-            return stored
+        def record(trial: TrialReport, running: Mapping[int, Point]) -> TrialReport:
+            log.append(TrialRecord(trial, running).to_json())
+            self._keep_best_weights(run, trial)
+            reporter.publish(TrialEnded(trial))
+            return trial
 
         return TrialRunner(
             objectives=run.spec.objectives,
             work=run_trial,
-            arguments=arguments,
+            arguments=lambda proposal: _make_arguments(run, proposal),
             on_start=on_start,
             on_epoch=on_epoch,
             on_failure=on_failure,
@@ -159,30 +140,40 @@ class SearchStage(AbstractStage):
             max_failed=max_failed,
         )
 
-    def _keep_best_weights(self, run: Run, trial: TrialReport) -> TrialReport:
-        """Name the weights in the record; delete those that cannot become the result."""
-        folder = _weights(run, trial.number)
+    def _keep_best_weights(self, run: Run, trial: TrialReport) -> None:
+        """Take an ended trial into the run; delete weights that cannot become the result."""
         before = run.best
         run.trials.append(trial)
         after = run.best
-        run.trials.pop()
-        if after is None or after.trial != trial.number:
-            shutil.rmtree(folder, ignore_errors=True)
-            return trial
-        if before is not None:
-            shutil.rmtree(_weights(run, before.trial), ignore_errors=True)
-        return trial.model_copy(update={"checkpoint": run.context.relative(folder)})
+        beaten = trial.number
+        if after is not None and after.trial == trial.number:
+            beaten = before.trial if before is not None else -1
+        shutil.rmtree(run.trial_checkpoint(beaten), ignore_errors=True)
 
-    def _announce_best(self, run: Run, trial: TrialReport) -> None:
+    def _finish(self, run: Run) -> StageResult:
         best = run.best
-        if best is not None and best.trial == trial.number:
-            metric = run.spec.objectives[0].metric
-            run.reporter.publish(NewBest(trial.number, metric, best.value, trial.parameters))
+        if best is None:
+            raise ValueError("a search that ends without an error has a best trial")
+        point = ", ".join(f"{entry.name}={entry.value}" for entry in best.parameters)
+        return StageResult(
+            message=f"{len(run.trials)} trials, best is trial {best.trial}: {point}",
+            metrics=dict(best.metrics),
+            artifact="trials",
+        )
 
     @override
     def restore(self, run: Run, data: dict[str, Any]) -> None:
         run.trials = read_trials(run)
 
 
-def _weights(run: Run, number: int) -> Path:
-    return run.context.checkpoints / f"trial-{number}"
+def _make_arguments(run: Run, proposal: Proposal) -> dict[str, object]:
+    return {
+        "spec": run.spec_with(proposal.parameters),
+        "folder": run.trial_checkpoint(proposal.number),
+        "threads": max(1, run.context.cores // run.executor.slots),
+    }
+
+
+def _count_epochs(run: Run, proposal: Proposal) -> int | None:
+    train = run.spec_with(proposal.parameters).stages.train
+    return train.epochs if train else None

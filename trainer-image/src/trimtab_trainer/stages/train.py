@@ -62,9 +62,9 @@ class TrainStage(AbstractStage):
     def _take_from_search(self, run: Run) -> StageResult | None:
         best = run.best
         trial = next((entry for entry in run.trials if best and entry.number == best.trial), None)
-        if trial is None or trial.checkpoint is None:
+        if trial is None:
             return None
-        folder = run.context.root / trial.checkpoint
+        folder = run.trial_checkpoint(trial.number)
         try:
             load_checkpoint(folder)
         except CheckpointRefusedError as error:

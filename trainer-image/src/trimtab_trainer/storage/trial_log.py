@@ -21,17 +21,19 @@ __all__ = ["TrialLog"]
 
 _SCHEMA = 1
 
+_LINE_START = b'{"attempt":'
+"""Found twice in one line, it tells that the newline between two records was changed."""
+
 
 @dataclass(frozen=True, slots=True)
-class _Content:
-    """The intact lines of a log, and where the next one goes."""
+class _Position:
+    """Where the next line goes."""
 
-    records: list[dict[str, Any]]
-    """Without the first line, which names the study."""
-    lines: int
-    end: int
+    sequence: int
+    offset: int
     """Bytes up to which the file is intact; what follows is torn."""
     crc: int
+    """Of the line before."""
 
 
 class TrialLog:
@@ -47,7 +49,7 @@ class TrialLog:
         self._path = path
         self._header = {"fingerprint": fingerprint, "schema": _SCHEMA}
         self._attempt = attempt
-        self._content: _Content | None = None
+        self._position: _Position | None = None
 
     def read(self) -> list[dict[str, Any]]:
         """Return all records in the order of their writing; nothing is changed.
@@ -59,7 +61,8 @@ class TrialLog:
             StudyMismatchError: The log belongs to another study or has another schema.
             OSError: The file cannot be read.
         """
-        return self._load().records
+        records, _ = self._load()
+        return records
 
     def append(self, record: dict[str, Any]) -> None:
         """Write a record; it is on disk when this returns.
@@ -73,41 +76,36 @@ class TrialLog:
             ValueError: A number of the record is NaN or infinite.
             OSError: The file system refuses.
         """
-        content = self._content or self._load()
-        if content.lines == 0:
-            content = self._write(content, self._header)
-        self._content = self._write(content, record)
+        if self._position is None:
+            _, self._position = self._load()
+        if self._position.sequence == 0:
+            self._position = self._write(self._position, self._header)
+            sync_folder(self._path.parent)
+        self._position = self._write(self._position, record)
 
-    def _write(self, content: _Content, record: dict[str, Any]) -> _Content:
-        crc, line = _encode(content.lines, self._attempt, record, content.crc)
+    def _write(self, position: _Position, record: dict[str, Any]) -> _Position:
+        crc, line = _encode(position.sequence, self._attempt, record, position.crc)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("r+b" if self._path.exists() else "w+b") as file:
-            file.truncate(content.end)
-            file.seek(content.end)
+            file.truncate(position.offset)
+            file.seek(position.offset)
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
-        if content.lines == 0:
-            sync_folder(self._path.parent)
-        is_header = content.lines == 0
-        records = content.records if is_header else [*content.records, record]
-        return _Content(records, content.lines + 1, content.end + len(line), crc)
+        return _Position(position.sequence + 1, position.offset + len(line), crc)
 
-    def _load(self) -> _Content:
+    def _load(self) -> tuple[list[dict[str, Any]], _Position]:
+        """Return the records without the header, and where the next one goes."""
         try:
             data = self._path.read_bytes()
         except FileNotFoundError:
             data = b""
-        content = _decode(data, self._path)
-        self._check_header(data)
-        return content
+        records, position = _decode(data, self._path)
+        if records:
+            self._check_header(records[0])
+        return records[1:], position
 
-    def _check_header(self, data: bytes) -> None:
-        """Refuse another study's log; the first line was already found intact."""
-        line, newline, _ = data.partition(b"\n")
-        if not newline:
-            return
-        header = json.loads(line)["record"]
+    def _check_header(self, header: dict[str, Any]) -> None:
         if header != self._header:
             raise StudyMismatchError(
                 f"trial log {self._path} belongs to study {_name_study(header)} but the job is"
@@ -119,24 +117,28 @@ def _name_study(header: dict[str, Any]) -> str:
     return f"{header.get('fingerprint')} (schema {header.get('schema')})"
 
 
-def _decode(data: bytes, path: Path) -> _Content:
-    """Read lines up to the first that is not what would have been written in its place."""
+def _decode(data: bytes, path: Path) -> tuple[list[dict[str, Any]], _Position]:
+    """Read lines up to the first that is not what would have been written in its place.
+
+    Only the last line may be such a one: a crash while it was written tore it.
+    """
     *lines, tail = data.split(b"\n")
     records: list[dict[str, Any]] = []
-    end = crc = 0
-    for sequence, line in enumerate(lines):
-        parsed = _parse(line, sequence, crc)
+    position = _Position(0, 0, 0)
+    for sequence, line in enumerate([*lines, tail] if tail else lines):
+        parsed = None if sequence == len(lines) else _parse(line, sequence, position.crc)
         if parsed is None:
-            if sequence < len(lines) - 1 or tail:
+            is_last = len(data) - position.offset <= len(line) + 1
+            if not is_last or line.count(_LINE_START) > 1:
                 raise TrialLogCorruptError(
                     f"trial log {path} must hold records that pass their checksums but record"
                     f" {sequence} does not; restore the file, or start over with --fresh"
                 )
             break
         crc, record = parsed
-        end += len(line) + 1
         records.append(record)
-    return _Content(records[1:], len(records), end, crc)
+        position = _Position(sequence + 1, position.offset + len(line) + 1, crc)
+    return records, position
 
 
 def _parse(line: bytes, sequence: int, crc: int) -> tuple[int, dict[str, Any]] | None:

@@ -1,0 +1,98 @@
+"""Write or check what is generated from the contract: `python -m trimtab_codegen --write|--check`.
+
+Run by `make generate` and by the architecture tests. `--check` writes nothing and exits 1 where a
+file differs from what would be written.
+"""
+
+import argparse
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from trimtab_api.reports import RunReport
+from trimtab_codegen.crd import PLURAL, build_crd
+from trimtab_codegen.reference import render_reference
+
+_ROOT = Path(__file__).parents[3]
+_HEADER = "GENERATED from api/ by trimtab_codegen; do not edit"
+_JSON_SCHEMA = "https://json-schema.org/draft/2020-12/schema"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the files, or name those that are not current.
+
+    Args:
+        arguments: Of the command line; None takes those of the process.
+
+    Returns:
+        The exit status: 0, or 1 where `--check` found a difference.
+    """
+    parser = argparse.ArgumentParser(prog="trimtab_codegen", description=__doc__)
+    mode = parser.add_mutually_exclusive_group(required=True)
+    mode.add_argument("--write", action="store_true", help="write the files")
+    mode.add_argument("--check", action="store_true", help="fail where a file is not current")
+    should_write = parser.parse_args(arguments).write
+    outdated = [name for name, text in _render_files().items() if _read(name) != text]
+    if should_write:
+        for name in outdated:
+            path = _ROOT / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(_render_files()[name], encoding="utf-8")
+        return 0
+    for name in outdated:
+        sys.stderr.write(f"{name} is not current; run python -m trimtab_codegen --write\n")
+    return 1 if outdated else 0
+
+
+def _render_files() -> dict[str, str]:
+    return {
+        f"crds/{PLURAL}.trimtab.dev.yaml": f"# {_HEADER}\n{_render_yaml(build_crd())}",
+        "docs/reference/optimizationjob.md": f"<!-- {_HEADER} -->\n\n{render_reference()}",
+        "docs/reference/report.schema.json": _render_report_schema(),
+    }
+
+
+def _read(name: str) -> str | None:
+    path = _ROOT / name
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+def _render_yaml(document: dict[str, Any]) -> str:
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.explicit_start = True
+    yaml.width = 80
+    yaml.allow_unicode = True
+    yaml.representer.ignore_aliases = lambda *_: True
+    buffer = io.StringIO()
+    yaml.dump(document, buffer)
+    # Where a text is folded, the blank before the line break means nothing.
+    return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
+
+
+def _render_report_schema() -> str:
+    schema = {
+        "$schema": _JSON_SCHEMA,
+        "$comment": _HEADER,
+        **_open_objects(RunReport.model_json_schema(by_alias=True)),
+    }
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _open_objects(node: Any) -> Any:
+    """Let readers accept fields that a later version adds."""
+    if isinstance(node, dict):
+        return {
+            key: _open_objects(value)
+            for key, value in node.items()
+            if (key, value) != ("additionalProperties", False)
+        }
+    return [_open_objects(item) for item in node] if isinstance(node, list) else node
+
+
+if __name__ == "__main__":
+    sys.exit(main())

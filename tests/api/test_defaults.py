@@ -1,0 +1,244 @@
+"""Computed defaults, points of a grid and the amount of work follow from the manifest alone."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from manifest_edits import REMOVED, edit_manifest
+
+from trimtab_api.defaults import (
+    DEFAULT_PARAMETERS,
+    count_work,
+    expand_job,
+    grid_points,
+    grid_size,
+    space_values,
+)
+from trimtab_api.findings import InvalidJobError, render_path
+from trimtab_api.v1alpha1.goals import Prefer, Profile
+from trimtab_api.v1alpha1.job import Spec
+from trimtab_api.v1alpha1.search import Categorical, NumberType, Parameter, SearchSpace, Uniform
+from trimtab_api.validation import parse_job
+
+SEARCH = "spec.stages.search"
+
+
+def expand(edits: dict[str, object], *, cores: int = 4) -> Spec:
+    job = parse_job(edit_manifest(edits))
+    return expand_job(job, cores=cores, detected=Profile.CPU_SERVER).spec
+
+
+def make_parameter(name: str, space: SearchSpace) -> Parameter:
+    return Parameter(name=f"model.args.{name}", search_space=space)
+
+
+def choices(*values: bool | float | str) -> SearchSpace:
+    return SearchSpace(categorical=Categorical(choices=values))
+
+
+def stepped(least: float, most: float, step: float) -> SearchSpace:
+    return SearchSpace(uniform=Uniform(min=least, max=most, step=step))
+
+
+def grid_job(*spaces: object) -> dict[str, object]:
+    names = ("train.learningRate", "train.weightDecay")
+    return {
+        f"{SEARCH}.algorithm": {"grid": {}},
+        f"{SEARCH}.numTrials": REMOVED,
+        f"{SEARCH}.parallelTrials": REMOVED,
+        f"{SEARCH}.parameters": [
+            {"name": name, "searchSpace": space}
+            for name, space in zip(names, spaces, strict=False)
+        ],
+    }
+
+
+def test_a_target_without_words_gets_the_detected_profile() -> None:
+    (target,) = expand({"spec.targets": [{"name": "edge"}]}).targets
+    assert target.profile is Profile.CPU_SERVER
+    assert (target.batch_size, target.threads, target.prefer) == (8, 4, Prefer.SPEED)
+
+
+def test_threads_never_exceed_the_cores() -> None:
+    target = {"name": "edge", "profile": "cpu-edge", "threads": 64}
+    assert expand({"spec.targets": [target]}, cores=1).targets[0].threads == 1
+
+
+def test_search_gets_parameters_trials_and_failures() -> None:
+    search = expand({SEARCH: {}}).stages.search
+    assert search is not None
+    assert search.parameters == DEFAULT_PARAMETERS
+    assert (search.num_trials, search.max_failed_trials) == (20, 4)
+
+
+def test_grid_gets_as_many_trials_as_points() -> None:
+    edits = grid_job(
+        {"categorical": {"choices": [0.1, 0.2]}}, {"uniform": {"min": 0, "max": 1, "step": 0.5}}
+    )
+    search = expand(edits).stages.search
+    assert search is not None
+    assert search.num_trials == 6
+
+
+def test_training_gets_epochs_unless_it_has_steps() -> None:
+    for train, epochs in (({}, 10), ({"steps": 5}, None), ({"epochs": 3}, 3)):
+        stage = expand({"spec.stages.train": train}).stages.train
+        assert stage is not None
+        assert stage.epochs == epochs
+
+
+def test_pruning_gets_the_amount_of_the_first_targets_profile() -> None:
+    prune = expand({"spec.stages.prune": {}, "spec.stages.train.learningRate": 0.2}).stages.prune
+    assert prune is not None
+    assert prune.amount is not None
+    assert prune.amount.flops_reduction == 0.5
+    assert prune.round_to == 8
+    assert prune.finetune.learning_rate == pytest.approx(0.02)
+
+
+def test_what_is_set_stays() -> None:
+    prune = {"amount": {"ratio": 0.3}, "roundTo": 4, "finetune": {"learningRate": 1}}
+    stage = expand({"spec.stages.prune": prune}).stages.prune
+    assert stage is not None
+    assert stage.amount is not None
+    assert (stage.amount.ratio, stage.round_to, stage.finetune.learning_rate) == (0.3, 4, 1)
+
+
+def test_expanding_twice_changes_nothing() -> None:
+    once = expand_job(parse_job(edit_manifest({})), cores=2, detected=Profile.CPU_EDGE)
+    assert expand_job(once, cores=2, detected=Profile.CPU_EDGE) == once
+
+
+def test_the_last_parameter_of_a_grid_changes_fastest() -> None:
+    points = list(
+        grid_points([make_parameter("a", choices(1, 2)), make_parameter("b", choices("x", "y"))])
+    )
+    assert points == [
+        {"model.args.a": 1, "model.args.b": "x"},
+        {"model.args.a": 1, "model.args.b": "y"},
+        {"model.args.a": 2, "model.args.b": "x"},
+        {"model.args.a": 2, "model.args.b": "y"},
+    ]
+
+
+def test_steps_of_a_range_are_free_of_rounding_and_include_the_end() -> None:
+    assert list(space_values(stepped(0.1, 0.5, 0.1))) == [0.1, 0.2, 0.3, 0.4, 0.5]
+
+
+def test_whole_numbers_come_as_integers() -> None:
+    space = SearchSpace(uniform=Uniform(min=2, max=8, step=3, type=NumberType.INT))
+    values = space_values(space)
+    assert list(values) == [2, 5, 8]
+    assert all(type(value) is int for value in values)
+
+
+def test_equal_choices_count_once_but_types_are_told_apart() -> None:
+    assert list(space_values(choices(1, 1, True, 1.0))) == [1, True, 1.0]
+
+
+def test_an_endless_space_has_no_points() -> None:
+    with pytest.raises(ValueError, match="must be finite"):
+        space_values(SearchSpace(uniform=Uniform(min=0, max=1)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    least=st.floats(-100, 100),
+    width=st.floats(0, 50),
+    step=st.floats(0.25, 10),
+    others=st.lists(st.integers(0, 5), min_size=1, max_size=4),
+)
+def test_grid_points_are_distinct_inside_the_bounds_and_as_many_as_said(
+    least: float, width: float, step: float, others: list[int]
+) -> None:
+    parameters = [
+        make_parameter("a", stepped(least, least + width, step)),
+        make_parameter("b", choices(*others)),
+    ]
+    points = list(grid_points(parameters))
+    assert len({tuple(point.values()) for point in points}) == len(points) == grid_size(parameters)
+    slack = 1e-9 * max(1, abs(least))
+    for point in points:
+        value = point["model.args.a"]
+        assert isinstance(value, float)
+        assert least - slack <= value <= least + width + slack
+
+
+def test_work_counts_trials_epochs_and_candidates() -> None:
+    work = count_work(expand({}))
+    assert (work.trials, work.search_epochs, work.train_epochs) == (16, 192, 0)
+    assert work.finetune_epochs == 12
+    assert work.candidates == ("dense", "pruned", "dense-int8", "pruned-int8")
+    assert work.epochs == 204
+
+
+def test_without_a_search_the_training_counts() -> None:
+    work = count_work(expand({"spec.stages": {"train": {"epochs": 5}}}))
+    assert (work.trials, work.train_epochs, work.candidates) == (0, 5, ("dense",))
+
+
+F34 = {
+    "no-parameters": ({f"{SEARCH}.parameters": []}, f"{SEARCH}.parameters"),
+    "no-choices": (
+        grid_job({"categorical": {"choices": []}}),
+        f"{SEARCH}.parameters[0].searchSpace.categorical.choices",
+    ),
+    "min-above-max": (
+        grid_job({"uniform": {"min": 2, "max": 1, "step": 1}}),
+        f"{SEARCH}.parameters[0].searchSpace.uniform.max",
+    ),
+    "log-from-zero": (
+        grid_job({"logUniform": {"min": 0, "max": 1}}),
+        f"{SEARCH}.parameters[0].searchSpace.logUniform.min",
+    ),
+    "log-below-zero": (
+        grid_job({"logUniform": {"min": -1, "max": 1}}),
+        f"{SEARCH}.parameters[0].searchSpace.logUniform.min",
+    ),
+    "no-space": (grid_job({}), f"{SEARCH}.parameters[0].searchSpace"),
+    "zero-step": (
+        grid_job({"uniform": {"min": 0, "max": 1, "step": 0}}),
+        f"{SEARCH}.parameters[0].searchSpace.uniform.step",
+    ),
+    "grid-over-unstepped": (grid_job({"uniform": {"min": 0, "max": 1}}), f"{SEARCH}.parameters"),
+}
+
+
+@pytest.mark.parametrize(("edits", "path"), F34.values(), ids=F34)
+def test_f34_an_empty_space_is_refused_with_its_path(edits: dict[str, object], path: str) -> None:
+    with pytest.raises(InvalidJobError) as caught:
+        parse_job(edit_manifest(edits))
+    assert path in {render_path(finding.path) for finding in caught.value.findings}
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"categorical": {"choices": [0.1]}},
+        {"categorical": {"choices": [0.1, 0.1]}},
+        {"uniform": {"min": 0.1, "max": 0.1, "step": 1}},
+    ],
+)
+def test_f34_a_single_point_is_one_trial(space: object) -> None:
+    spec = expand({**grid_job(space), f"{SEARCH}.numTrials": 9})
+    assert count_work(spec).trials == 1
+
+
+def test_f34_a_finite_space_ends_after_its_distinct_points() -> None:
+    edits = {
+        **grid_job({"categorical": {"choices": [0.1, 0.2, 0.3]}}),
+        f"{SEARCH}.algorithm": {"random": {}},
+        f"{SEARCH}.numTrials": 50,
+    }
+    assert count_work(expand(edits)).trials == 3
+
+
+def test_a_single_point_log_range_of_whole_numbers_is_finite() -> None:
+    edits = {
+        f"{SEARCH}.parameters": [
+            {
+                "name": "train.batchSize",
+                "searchSpace": {"logUniform": {"min": 8, "max": 16, "type": "Int"}},
+            }
+        ]
+    }
+    assert count_work(expand(edits)).trials == 9

@@ -1,0 +1,43 @@
+"""Two manifests have one fingerprint exactly if they may share a study."""
+
+import pytest
+from manifest_edits import edit_manifest
+
+from trimtab_api.fingerprint import fingerprint_job
+from trimtab_api.validation import parse_job
+
+
+def fingerprint(**edits: object) -> str:
+    paths = {path.replace("__", "."): value for path, value in edits.items()}
+    return fingerprint_job(parse_job(edit_manifest(paths)))
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        {"spec__stages__search__numTrials": 30},
+        {"spec__stages__search__parallelTrials": 1},
+        {"metadata__name": "other"},
+        {"spec__stages__export": {"opset": 18}},
+    ],
+)
+def test_what_may_change_is_not_in_it(edits: dict[str, object]) -> None:
+    assert fingerprint(**edits) == fingerprint()
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        {"spec__seed": 8},
+        {"spec__stages__train__epochs": 13},
+        {"spec__constraints__0__maxDrop": 0.02},
+        {"spec__stages__search__maxFailedTrials": 5},
+        {"spec__stages__prune__schedule__steps": 2},
+    ],
+)
+def test_what_may_not_change_is_in_it(edits: dict[str, object]) -> None:
+    assert fingerprint(**edits) != fingerprint()
+
+
+def test_it_is_a_sha256() -> None:
+    assert len(bytes.fromhex(fingerprint())) == 32

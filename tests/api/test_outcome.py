@@ -1,0 +1,170 @@
+"""The status of a job follows whole from what its run reported."""
+
+import pytest
+from report_builder import (
+    make_candidate,
+    make_failed_report,
+    make_manifest,
+    make_missed_report,
+    make_partial_report,
+    make_parts,
+    make_report,
+    make_trials,
+)
+
+from trimtab_api.outcome import best_trial, shorten
+from trimtab_api.reports import RunReport, TrialReport
+from trimtab_api.stages import STAGE_ORDER, StageName, StageReason
+from trimtab_api.v1alpha1.conditions import ConditionType
+from trimtab_api.v1alpha1.status import FailureClass, JobState, TargetState, TrialState
+from trimtab_api.validation import parse_job
+from trimtab_api.verdict import Verdict, describe_pick, find_verdict, shipped_for
+
+
+def conditions(report: RunReport) -> dict[str, tuple[str, str]]:
+    return {entry.type: (entry.status, entry.reason) for entry in report.status.conditions}
+
+
+def trial(number: int, value: float | None) -> TrialReport:
+    return TrialReport(
+        number=number,
+        state=TrialState.FAILED if value is None else TrialState.SUCCEEDED,
+        parameters={"train.learningRate": 0.1},
+        values={} if value is None else {"accuracy": value},
+        seconds=1,
+    )
+
+
+def test_a_run_that_met_its_goals_is_complete() -> None:
+    report = make_report()
+    assert conditions(report) == {
+        ConditionType.GOALS_MET: ("True", "AllConstraintsMet"),
+        ConditionType.COMPLETE: ("True", "Finished"),
+    }
+    status = report.status
+    assert (status.state, status.stage) == (JobState.COMPLETE, StageName.BENCHMARK)
+    assert status.completion_time == "2026-11-24T10:04:31Z"
+    assert find_verdict(status) is Verdict.GOALS_MET
+    assert status.trials is not None
+    assert status.trials.summary == "16/16"
+    assert status.trials.failed == 2
+    assert [(entry.failure_class, entry.count) for entry in status.failures] == [
+        (FailureClass.DIVERGED, 2)
+    ]
+
+
+def test_the_result_is_the_first_targets_pick() -> None:
+    report = make_report()
+    (target,), result = report.status.targets, report.status.result
+    assert result is not None
+    assert (target.candidate, target.goals_met, target.state) == (
+        result.candidate,
+        True,
+        TargetState.MEASURED,
+    )
+    assert result.drop == pytest.approx(0.9778 - result.value)
+    assert target.metrics["size_mib"] == result.size_mib
+    assert not any("@" in key for key in target.metrics)
+
+
+def test_a_missed_limit_is_named_and_the_job_is_complete() -> None:
+    report = make_missed_report()
+    assert conditions(report)[ConditionType.GOALS_MET] == ("False", "ConstraintMissed")
+    assert conditions(report)[ConditionType.COMPLETE] == ("True", "Finished")
+    assert "speedup@edge min 4 missed by" in str(report.status.message)
+    assert find_verdict(report.status) is Verdict.GOALS_MISSED
+
+
+def test_a_missed_budget_has_a_reason_of_its_own() -> None:
+    parts = make_parts()
+    bad = make_candidate("pruned")
+    parts.candidates = [
+        make_candidate("dense", reason=StageReason.NO_GAIN),
+        bad.model_copy(update={"metrics": {**bad.metrics, "accuracy": 0.5, "speedup@edge": 9.0}}),
+    ]
+    found = conditions(parts.build())
+    assert found[ConditionType.GOALS_MET] == ("False", "AccuracyBudgetExceeded")
+
+
+def test_a_failed_job_says_why() -> None:
+    report = make_failed_report()
+    assert conditions(report) == {
+        ConditionType.GOALS_MET: ("Unknown", "NotMeasured"),
+        ConditionType.FAILED: ("True", "UserError"),
+    }
+    assert report.status.state is JobState.FAILED
+    assert report.status.best is None
+    assert find_verdict(report.status) is Verdict.FAILED
+
+
+def test_a_stopped_run_has_neither_result_nor_end() -> None:
+    report = make_partial_report()
+    status = report.status
+    assert (status.state, status.stage) == (JobState.RUNNING, StageName.PRUNE)
+    assert (status.result, status.completion_time) == (None, None)
+    assert [target.state for target in status.targets] == [TargetState.WAITING]
+    assert find_verdict(status) is Verdict.UNFINISHED
+    assert describe_pick(report, status.targets[0], "accuracy") == ""
+
+
+def test_every_stage_has_an_entry_in_the_order_of_execution() -> None:
+    for report in (make_report(), make_failed_report(), make_partial_report()):
+        assert tuple(stage.name for stage in report.status.stages) == STAGE_ORDER
+
+
+def test_a_job_without_a_search_counts_no_trials() -> None:
+    parts = make_parts()
+    parts.manifest["spec"]["stages"].pop("search")
+    parts.trials = []
+    assert parts.build().status.trials is None
+
+
+def test_no_point_of_the_front_is_beaten_by_another() -> None:
+    status = make_report().status
+    front = {point.id: point.metrics for point in status.pareto}
+    assert len(front) == status.pareto_total
+    assert "pruned-int8" in front
+    assert "dense-int8" in front
+    assert {"accuracy", "size_mib@edge", "speedup@edge"} == set(front["pruned-int8"]) | {
+        "speedup@edge"
+    }
+
+
+def test_the_best_trial_is_the_first_among_equals() -> None:
+    spec = parse_job(make_manifest()).spec
+    best = best_trial([trial(0, 0.5), trial(2, 0.9), trial(1, 0.9), trial(3, None)], spec)
+    assert best is not None
+    assert (best.trial, best.value) == (1, 0.9)
+    assert best_trial([trial(0, None)], spec) is None
+
+
+def test_the_best_trial_of_an_objective_to_minimize_is_the_least() -> None:
+    manifest = make_manifest(objectives=[{"metric": "loss", "direction": "Minimize"}])
+    trials = [
+        entry.model_copy(update={"values": {"loss": value}})
+        for entry, value in zip(make_trials(3), (0.3, 0.1, 0.2), strict=True)
+    ]
+    best = best_trial(trials, parse_job(manifest).spec)
+    assert best is not None
+    assert best.trial == 1
+
+
+def test_messages_are_one_line_of_at_most_256_characters() -> None:
+    assert shorten("a\n  b") == "a b"
+    assert len(shorten("x" * 999)) == 256
+
+
+def test_a_report_survives_its_own_file() -> None:
+    for report in (make_report(), make_failed_report(), make_partial_report()):
+        text = report.model_dump_json(by_alias=True, exclude_none=True)
+        assert RunReport.model_validate_json(text) == report
+
+
+def test_the_verdict_is_a_sentence_with_gains() -> None:
+    report = make_report()
+    (target,) = report.status.targets
+    assert shipped_for(report, target) is not None
+    sentence = describe_pick(report, target, "accuracy")
+    assert sentence.startswith(f"{target.candidate} ships for edge: ")
+    assert "smaller" in sentence
+    assert "faster" in sentence

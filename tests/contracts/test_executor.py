@@ -1,0 +1,244 @@
+"""Whatever runs work keeps the promises of AbstractExecutor, in processes or without them."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from slot_work import (
+    ToyBench,
+    count,
+    exhaust_memory,
+    hold,
+    import_module,
+    make_broken_bench,
+    raise_error,
+)
+
+from trimtab_api.v1alpha1.status import FailureClass
+from trimtab_trainer.errors import DivergedError, UserError
+from trimtab_trainer.execution._base import AbstractExecutor, Done, Event, Progress
+from trimtab_trainer.execution.in_process import InProcessExecutor
+from trimtab_trainer.execution.ray_actors import RayExecutor
+
+SUPPORT = Path(__file__).parents[1] / "support"
+
+
+def make_ray_executor(make_bench: Callable[[], object]) -> AbstractExecutor:
+    return RayExecutor(slots=2, make_bench=make_bench, threads_per_slot=1, code_dir=SUPPORT)
+
+
+def make_in_process_executor(make_bench: Callable[[], object]) -> AbstractExecutor:
+    return InProcessExecutor(slots=2, make_bench=make_bench, code_dir=SUPPORT)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(make_in_process_executor, id="in process"),
+        pytest.param(make_ray_executor, id="ray", marks=pytest.mark.ray),
+    ],
+)
+def shared(request: pytest.FixtureRequest) -> Iterator[AbstractExecutor]:
+    with request.param(ToyBench) as executor:
+        yield executor
+
+
+@pytest.fixture
+def executor(shared: AbstractExecutor) -> AbstractExecutor:
+    """Starting Ray takes seconds, so tests share one and get fresh slots."""
+    for slot in range(shared.slots):
+        shared.stop(slot)
+    return shared
+
+
+def finish(executor: AbstractExecutor, *slots: int) -> list[Event]:
+    """Gather events until these slots are done."""
+    seen: list[Event] = []
+    while not set(slots) <= {event.slot for event in seen if isinstance(event, Done)}:
+        seen.extend(executor.events(timeout=20))
+    return seen
+
+
+def result_of(executor: AbstractExecutor, slot: int = 0) -> Done:
+    (done,) = (event for event in finish(executor, slot) if isinstance(event, Done))
+    return done
+
+
+def test_what_work_yields_is_progress_and_what_it_returns_is_its_value(
+    executor: AbstractExecutor,
+) -> None:
+    executor.submit(1, count, to=3)
+    assert finish(executor, 1) == [
+        Progress(1, 0),
+        Progress(1, 1),
+        Progress(1, 2),
+        Done(1, {"steps": 3, "uses": 1}, None),
+    ]
+
+
+def test_no_busy_slot_means_no_events(executor: AbstractExecutor) -> None:
+    assert list(executor.events()) == []
+
+
+def test_a_slot_keeps_its_bench_between_pieces_of_work(executor: AbstractExecutor) -> None:
+    executor.submit(0, count, to=0)
+    first = result_of(executor)
+    executor.submit(0, count, to=0)
+    second = result_of(executor)
+    assert [first.value["uses"], second.value["uses"]] == [1, 2]
+
+
+def test_slots_do_not_share_a_bench(executor: AbstractExecutor) -> None:
+    executor.submit(0, count, to=1)
+    executor.submit(1, count, to=1)
+    values = [event.value for event in finish(executor, 0, 1) if isinstance(event, Done)]
+    assert [value["uses"] for value in values] == [1, 1]
+
+
+def test_a_slot_can_be_filled_while_events_are_read(executor: AbstractExecutor) -> None:
+    executor.submit(0, count, to=1)
+    ended = 0
+    while ended < 3:
+        for event in executor.events(timeout=20):
+            if isinstance(event, Done):
+                ended += 1
+                if ended < 3:
+                    executor.submit(event.slot, count, to=1)
+    assert list(executor.events()) == []
+
+
+def test_a_chatty_slot_does_not_drown_the_others(executor: AbstractExecutor) -> None:
+    executor.submit(0, hold)
+    executor.submit(1, count, to=2)
+    assert result_of(executor, 1).value["steps"] == 2
+
+
+@pytest.mark.parametrize("slot", [-1, 2])
+def test_a_slot_that_does_not_exist_is_refused(executor: AbstractExecutor, slot: int) -> None:
+    with pytest.raises(ValueError, match=rf"0…1 but got {slot}"):
+        executor.submit(slot, count, to=1)
+
+
+def test_a_busy_slot_is_refused(executor: AbstractExecutor) -> None:
+    executor.submit(0, count, to=1)
+    with pytest.raises(ValueError, match="slot 0 must be idle"):
+        executor.submit(0, count, to=1)
+
+
+def test_a_stopped_slot_is_silent_idle_and_fresh(executor: AbstractExecutor) -> None:
+    executor.submit(0, count, to=0)
+    result_of(executor)
+    executor.submit(0, hold)
+    next(executor.events(timeout=20))
+    executor.stop(0)
+    assert list(executor.events()) == []
+    executor.submit(0, count, to=0)
+    assert result_of(executor).value["uses"] == 1
+
+
+def test_a_slot_stopped_while_events_are_read_is_silent(executor: AbstractExecutor) -> None:
+    executor.submit(0, hold)
+    executor.submit(1, hold)
+    seen: list[int] = []
+    while 0 not in seen:
+        for event in executor.events(timeout=20):
+            seen.append(event.slot)
+            if event.slot == 0:
+                executor.stop(1)
+                seen.append(-1)
+    assert 1 not in seen[seen.index(-1) :]
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("own", FailureClass.DIVERGED),
+        ("user", FailureClass.TRIAL_ERROR),
+        ("cuda", FailureClass.OOM),
+        ("memory", FailureClass.OOM),
+        ("allocator", FailureClass.OOM),
+        ("exit", FailureClass.TRIAL_ERROR),
+    ],
+)
+def test_what_work_raises_becomes_a_failure_of_its_class(
+    executor: AbstractExecutor, kind: str, expected: FailureClass
+) -> None:
+    executor.submit(0, raise_error, kind=kind)
+    failure = result_of(executor).failure
+    assert failure is not None
+    assert failure.failure_class is expected
+
+
+def test_the_trainers_own_error_can_be_raised_again(executor: AbstractExecutor) -> None:
+    executor.submit(0, raise_error, kind="own")
+    failure = result_of(executor).failure
+    assert failure is not None
+    assert type(failure.error) is DivergedError
+    assert failure.message == str(failure.error) == "loss is nan at step 3"
+
+
+def test_another_error_is_told_with_type_text_and_last_frame(executor: AbstractExecutor) -> None:
+    executor.submit(0, raise_error, kind="user")
+    failure = result_of(executor).failure
+    assert failure is not None
+    assert failure.error is None
+    assert failure.message.startswith("KeyError: 'no such column' (slot_work.py:")
+    assert failure.message.endswith(" raise_error)")
+    assert "Traceback" in failure.traceback
+
+
+def test_a_long_error_is_one_line_of_256_characters_with_its_frame(
+    executor: AbstractExecutor,
+) -> None:
+    executor.submit(0, raise_error, kind="long")
+    failure = result_of(executor).failure
+    assert failure is not None
+    assert len(failure.message) == 256
+    assert "\n" not in failure.message
+    assert failure.message.endswith(" raise_error)")
+
+
+def test_memory_that_the_machine_lacks_is_told_as_such(executor: AbstractExecutor) -> None:
+    executor.submit(0, exhaust_memory)
+    failure = result_of(executor).failure
+    assert failure is not None
+    assert failure.failure_class is FailureClass.OOM
+
+
+def test_work_goes_on_in_a_slot_whose_work_failed(executor: AbstractExecutor) -> None:
+    executor.submit(0, raise_error, kind="exit")
+    result_of(executor)
+    executor.submit(0, count, to=1)
+    assert result_of(executor).value["steps"] == 1
+
+
+def test_unknown_arguments_fail_the_work_and_not_the_driver(executor: AbstractExecutor) -> None:
+    executor.submit(0, import_module, name="no_such_module")
+    failure = result_of(executor).failure
+    assert failure is not None
+    assert failure.message.startswith("ModuleNotFoundError: No module named 'no_such_module'")
+
+
+@pytest.mark.parametrize(
+    "make_executor",
+    [
+        pytest.param(make_in_process_executor, id="in process"),
+    ],
+)
+def test_a_bench_that_cannot_be_made_fails_each_work(
+    make_executor: Callable[[Callable[[], object]], AbstractExecutor],
+) -> None:
+    with make_executor(make_broken_bench) as executor:
+        for _ in range(2):
+            executor.submit(0, count, to=1)
+            failure = result_of(executor).failure
+            assert failure is not None
+            assert type(failure.error) is UserError
+
+
+def test_closing_twice_is_harmless() -> None:
+    executor = make_in_process_executor(ToyBench)
+    executor.submit(0, hold)
+    executor.close()
+    executor.close()
+    assert list(executor.events()) == []
