@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from manifest_edits import REMOVED, edit_manifest
 
+from manifest_edits import REMOVED, edit_manifest
 from trimtab_api.defaults import (
     DEFAULT_PARAMETERS,
     count_work,
@@ -46,8 +46,7 @@ def grid_job(*spaces: object) -> dict[str, object]:
         f"{SEARCH}.numTrials": REMOVED,
         f"{SEARCH}.parallelTrials": REMOVED,
         f"{SEARCH}.parameters": [
-            {"name": name, "searchSpace": space}
-            for name, space in zip(names, spaces, strict=False)
+            {"name": name, "searchSpace": space} for name, space in zip(names, spaces, strict=False)
         ],
     }
 

@@ -1,8 +1,8 @@
 """Two manifests have one fingerprint exactly if they may share a study."""
 
 import pytest
-from manifest_edits import edit_manifest
 
+from manifest_edits import edit_manifest
 from trimtab_api.fingerprint import fingerprint_job
 from trimtab_api.validation import parse_job
 

@@ -1,6 +1,7 @@
 """The status of a job follows whole from what its run reported."""
 
 import pytest
+
 from report_builder import (
     make_candidate,
     make_failed_report,
@@ -11,7 +12,6 @@ from report_builder import (
     make_report,
     make_trials,
 )
-
 from trimtab_api.outcome import best_trial, shorten
 from trimtab_api.reports import RunReport, TrialReport
 from trimtab_api.stages import STAGE_ORDER, StageName, StageReason
@@ -125,9 +125,7 @@ def test_no_point_of_the_front_is_beaten_by_another() -> None:
     assert len(front) == status.pareto_total
     assert "pruned-int8" in front
     assert "dense-int8" in front
-    assert {"accuracy", "size_mib@edge", "speedup@edge"} == set(front["pruned-int8"]) | {
-        "speedup@edge"
-    }
+    assert set(front["pruned-int8"]) == {"accuracy", "size_mib@edge", "speedup@edge"}
 
 
 def test_the_best_trial_is_the_first_among_equals() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 from pydantic import ValidationError
-from report_builder import make_manifest
 
+from report_builder import make_manifest
 from trimtab_api.overrides import apply_parameters
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_api.validation import parse_job

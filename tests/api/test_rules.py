@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from manifest_edits import REMOVED, edit_manifest
 
+from manifest_edits import REMOVED, edit_manifest
 from trimtab_api.findings import InvalidJobError, render_path
 from trimtab_api.v1alpha1._base import ApiModel, OneOf, Rule
 from trimtab_api.v1alpha1.job import OptimizationJob
@@ -122,11 +122,7 @@ CASES = {
     ),
     "int-range-whole": Case(
         searching({"uniform": {"min": 0.5, "max": 2, "type": "Int"}}),
-        {
-            PARAMETERS: [
-                parameter({"uniform": {"min": 1, "max": 2, "type": "Int"}}, "train.epochs")
-            ]
-        },
+        {PARAMETERS: [parameter({"uniform": {"min": 1, "max": 2, "type": "Int"}}, "train.epochs")]},
         f"{SPACE}.uniform",
         "must have whole numbers as min and max when type is Int",
     ),

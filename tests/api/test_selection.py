@@ -4,9 +4,9 @@ import math
 from typing import Any
 
 import pytest
+
 from manifest_edits import edit_manifest
 from report_builder import make_candidate
-
 from trimtab_api.defaults import expand_job
 from trimtab_api.reports import CandidateReport
 from trimtab_api.selection import (

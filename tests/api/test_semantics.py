@@ -1,8 +1,8 @@
 """References of a job that lead nowhere are found: parameter paths, metrics, directions."""
 
 import pytest
-from manifest_edits import edit_manifest
 
+from manifest_edits import edit_manifest
 from trimtab_api.findings import InvalidJobError, render_path
 from trimtab_api.validation import parse_job
 

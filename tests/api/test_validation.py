@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from manifest_edits import REMOVED, edit_manifest
 from report_builder import make_manifest
-
 from trimtab_api.findings import Finding, InvalidJobError, render_path
 from trimtab_api.validation import parse_job, render_value
 
@@ -25,7 +25,7 @@ JSON = st.recursive(
 def find_errors(document: object) -> list[str]:
     with pytest.raises(InvalidJobError) as caught:
         parse_job(document)
-    return [str(finding) for finding in caught.value.findings]
+    return [finding.describe() for finding in caught.value.findings]
 
 
 def iter_paths(node: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:

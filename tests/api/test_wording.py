@@ -41,7 +41,8 @@ def test_a_change_of_a_fraction_is_in_points(change: float, expected: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("seconds", "expected"), [(4.24, "4.2 s"), (42, "42 s"), (190, "3 min 10 s"), (3725, "1 h 02 min")]
+    ("seconds", "expected"),
+    [(4.24, "4.2 s"), (42, "42 s"), (190, "3 min 10 s"), (3725, "1 h 02 min")],
 )
 def test_a_duration_has_two_units_at_most(seconds: float, expected: str) -> None:
     assert render_seconds(seconds) == expected

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from slot_work import (
     ToyBench,
     count,
@@ -13,7 +14,6 @@ from slot_work import (
     make_broken_bench,
     raise_error,
 )
-
 from trimtab_api.v1alpha1.status import FailureClass
 from trimtab_trainer.errors import DivergedError, UserError
 from trimtab_trainer.execution._base import AbstractExecutor, Done, Event, Progress

@@ -1,0 +1,1 @@
+"""The OptimizationJob contract: models, rules, defaults, verdicts, status and report."""

@@ -19,7 +19,7 @@ class Finding:
     expectation: str
     """What is allowed."""
 
-    def __str__(self) -> str:
+    def describe(self) -> str:
         """Return the finding in one line."""
         got = f" (got {self.value})" if self.value else ""
         return f"{render_path(self.path)}: {self.expectation}{got}"
@@ -29,7 +29,7 @@ class InvalidJobError(ValueError):
     """A manifest is not a valid OptimizationJob; carries every finding."""
 
     def __init__(self, findings: tuple[Finding, ...]) -> None:
-        super().__init__("; ".join(str(finding) for finding in findings))
+        super().__init__("; ".join(finding.describe() for finding in findings))
         self.findings = findings
 
 

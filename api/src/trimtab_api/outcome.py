@@ -201,9 +201,7 @@ def _missed(picks: Sequence[Pick]) -> Iterator[str]:
             yield f"{limit} missed by {pick.candidate.id}: {value}"
 
 
-def _condition(
-    kind: ConditionType, status: str, reason: str, message: str, now: str
-) -> Condition:
+def _condition(kind: ConditionType, status: str, reason: str, message: str, now: str) -> Condition:
     return Condition(
         type=kind,
         status=status,

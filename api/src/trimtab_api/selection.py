@@ -144,7 +144,11 @@ def gain_against(candidate: CandidateReport, parent: CandidateReport, target: st
     A gain is a smaller file, a smaller compressed file or a lower median latency.
     """
     figures = []
-    for metric, unit in (("size_mib", "MiB"), ("size_compressed_mib", "MiB"), ("latency_p50_ms", "ms")):
+    for metric, unit in (
+        ("size_mib", "MiB"),
+        ("size_compressed_mib", "MiB"),
+        ("latency_p50_ms", "ms"),
+    ):
         key = metric_key(metric, target)
         mine, other = candidate.metrics.get(key), parent.metrics.get(key)
         if mine is None or other is None:

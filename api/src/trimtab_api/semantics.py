@@ -39,7 +39,9 @@ def _check_objective(spec: Spec, objective: Objective, path: Path) -> Iterator[F
     if known is None:
         if spec.task.entrypoint is None:
             yield Finding(
-                (*path, "metric"), f'"{objective.metric}"', f"must be {_names(MetricScope.VALIDATION)}"
+                (*path, "metric"),
+                f'"{objective.metric}"',
+                f"must be {_names(MetricScope.VALIDATION)}",
             )
     elif known.scope is not MetricScope.VALIDATION:
         yield Finding(
@@ -85,7 +87,9 @@ def _names(scope: MetricScope) -> str:
 
 def _check_parameter(spec: Spec, name: str, space: SearchSpace, path: Path) -> Iterator[Finding]:
     if name.startswith("dataset.args.") and spec.dataset.entrypoint is None:
-        yield Finding((*path, "name"), f'"{name}"', "needs dataset.entrypoint, which takes the args")
+        yield Finding(
+            (*path, "name"), f'"{name}"', "needs dataset.entrypoint, which takes the args"
+        )
         return
     for where, value in _extremes(space):
         try:

@@ -1,0 +1,1 @@
+"""Generators of what is derived from the contract; in no wheel."""

@@ -1,0 +1,1 @@
+"""The data plane: six stages from a manifest to a measured model."""

@@ -1,4 +1,7 @@
-"""What a run ran on: versions, processor, cores. Goes into the report so that it can be read later."""
+"""What a run ran on: versions, processor, cores.
+
+Goes into the report, so that figures can be read later.
+"""
 
 import importlib.metadata
 import platform

@@ -90,9 +90,7 @@ class Journal:
     def reuse(self, stage: AbstractStage, stored: StoredStage) -> None:
         """Note that an earlier start's result is taken."""
         if stage.entry == stage.name:
-            self._stages[stage.name] = stored.status.model_copy(
-                update={"state": StageState.CACHED}
-            )
+            self._stages[stage.name] = stored.status.model_copy(update={"state": StageState.CACHED})
             self._publish_end(stage.name, 0.0)
 
     def end(self, stage: AbstractStage, result: StageResult) -> None:

@@ -53,7 +53,9 @@ class Ledger:
         """
         if self.allowed is None:
             return None
-        return self.allowed * _PRUNE_SHARE if stage is StageName.PRUNE and followed else self.allowed
+        return (
+            self.allowed * _PRUNE_SHARE if stage is StageName.PRUNE and followed else self.allowed
+        )
 
     def is_within(self, value: float, allowance: float | None) -> bool:
         """Return whether a value's drop keeps an allowance."""

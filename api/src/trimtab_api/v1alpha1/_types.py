@@ -7,15 +7,16 @@ from pydantic import Field, StrictBool, StrictFloat, StrictInt, StringConstraint
 __all__ = ["Args", "Entrypoint", "Glob", "MetricName", "Scalar", "Sha256", "TargetName", "Uri"]
 
 Uri = Annotated[
-    str, StringConstraints(max_length=1024, pattern=r"^(pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?|file://)(/[^@?#]*)?$")
+    str,
+    StringConstraints(
+        max_length=1024, pattern=r"^(pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?|file://)(/[^@?#]*)?$"
+    ),
 ]
 """A place: `pvc://claim/path`, or `file:///path` locally; no credentials, query or fragment."""
 
 Entrypoint = Annotated[
     str,
-    StringConstraints(
-        max_length=256, pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*$"
-    ),
+    StringConstraints(max_length=256, pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*$"),
 ]
 """`module:attr`."""
 
@@ -26,13 +27,17 @@ Glob = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 MetricName = Annotated[str, StringConstraints(max_length=63, pattern="^[a-z][a-z0-9_]*$")]
 
-TargetName = Annotated[str, StringConstraints(max_length=20, pattern="^[a-z]([-a-z0-9]*[a-z0-9])?$")]
+TargetName = Annotated[
+    str, StringConstraints(max_length=20, pattern="^[a-z]([-a-z0-9]*[a-z0-9])?$")
+]
 
 Scalar = StrictBool | StrictInt | StrictFloat | Annotated[str, StringConstraints(max_length=256)]
 """A JSON scalar."""
 
 Args = Annotated[
-    dict[Annotated[str, StringConstraints(max_length=64, pattern="^[A-Za-z_][A-Za-z0-9_]*$")], Scalar],
+    dict[
+        Annotated[str, StringConstraints(max_length=64, pattern="^[A-Za-z_][A-Za-z0-9_]*$")], Scalar
+    ],
     Field(max_length=32),
 ]
 """Keyword arguments."""

@@ -18,7 +18,16 @@ from trimtab_api.v1alpha1.quantize import Quantize
 from trimtab_api.v1alpha1.search import Search
 from trimtab_api.v1alpha1.train import Train
 
-__all__ = ["API_VERSION", "GROUP", "KIND", "VERSION", "Metadata", "OptimizationJob", "Spec", "Stages"]
+__all__ = [
+    "API_VERSION",
+    "GROUP",
+    "KIND",
+    "VERSION",
+    "Metadata",
+    "OptimizationJob",
+    "Spec",
+    "Stages",
+]
 
 GROUP = "trimtab.dev"
 VERSION = "v1alpha1"
@@ -60,9 +69,9 @@ class Stages(ApiModel):
         ),
         Rule(
             cel="!has(self.prune) || has(self.train) || (has(self.prune.finetune) && self.prune.finetune.epochs == 0)",
-            check=lambda self: self.prune is None
-            or self.train is not None
-            or self.prune.finetune.epochs == 0,
+            check=lambda self: (
+                self.prune is None or self.train is not None or self.prune.finetune.epochs == 0
+            ),
             message="needs stages.train as the recipe of fine-tuning, or finetune.epochs: 0",
             field="prune",
         ),
@@ -109,16 +118,20 @@ class Spec(ApiModel):
         Rule(
             cel="!has(self.constraints) || self.constraints.all(c, !has(c.target) ||"
             " self.targets.exists(t, t.name == c.target))",
-            check=lambda self: {c.target for c in self.constraints if c.target is not None}
-            <= {t.name for t in self.targets},
+            check=lambda self: (
+                {c.target for c in self.constraints if c.target is not None}
+                <= {t.name for t in self.targets}
+            ),
             message="must name a target of spec.targets, or none",
             field="constraints",
         ),
         Rule(
             cel="!has(self.model.builtin) || has(self.model.weights) || has(self.stages.train)",
-            check=lambda self: self.model.builtin is None
-            or self.model.weights is not None
-            or self.stages.train is not None,
+            check=lambda self: (
+                self.model.builtin is None
+                or self.model.weights is not None
+                or self.stages.train is not None
+            ),
             message="needs stages.train or model.weights: a built-in network is random otherwise",
             field="model",
         ),

@@ -9,6 +9,7 @@ from trimtab_api.v1alpha1._types import Args, Entrypoint, Sha256, Uri
 
 __all__ = ["Dataset", "Model", "Normalize", "Split", "Task", "Weights"]
 
+
 class Weights(ApiModel):
     """Initial weights of the network."""
 
@@ -24,9 +25,7 @@ class Model(OneOf):
     union: ClassVar[tuple[str, ...]] = ("builtin", "entrypoint")
 
     builtin: (
-        Annotated[
-            str, Field(max_length=64, pattern=r"^(mlp|small-cnn|torchvision/[a-z0-9_]+)$")
-        ]
+        Annotated[str, Field(max_length=64, pattern=r"^(mlp|small-cnn|torchvision/[a-z0-9_]+)$")]
         | None
     ) = None
     """`mlp`, `small-cnn` or `torchvision/<name>`, a classification network of torchvision."""
@@ -102,8 +101,9 @@ class Dataset(OneOf):
         ),
         Rule(
             cel="!has(self.entrypoint) || (!has(self.imageSize) && !has(self.normalize))",
-            check=lambda self: self.entrypoint is None
-            or (self.image_size is None and self.normalize is None),
+            check=lambda self: (
+                self.entrypoint is None or (self.image_size is None and self.normalize is None)
+            ),
             message="imageSize and normalize apply to images; tensors of an entrypoint are taken as they are",
         ),
     )

@@ -39,8 +39,10 @@ _ORDERED = Rule(
 )
 _WHOLE = Rule(
     cel="self.type != 'Int' || (double(int(self.min)) == self.min && double(int(self.max)) == self.max)",
-    check=lambda self: self.type is not NumberType.INT
-    or (float(self.min).is_integer() and float(self.max).is_integer()),
+    check=lambda self: (
+        self.type is not NumberType.INT
+        or (float(self.min).is_integer() and float(self.max).is_integer())
+    ),
     message="must have whole numbers as min and max when type is Int",
 )
 
@@ -62,9 +64,11 @@ class Uniform(ApiModel):
         _WHOLE,
         Rule(
             cel="self.type != 'Int' || !has(self.step) || double(int(self.step)) == self.step",
-            check=lambda self: self.type is not NumberType.INT
-            or self.step is None
-            or float(self.step).is_integer(),
+            check=lambda self: (
+                self.type is not NumberType.INT
+                or self.step is None
+                or float(self.step).is_integer()
+            ),
             message="must be a whole number when type is Int",
             field="step",
         ),
@@ -110,7 +114,8 @@ class Parameter(ApiModel):
     name: Annotated[
         str,
         StringConstraints(
-            max_length=128, pattern=r"^(model\.args|dataset\.args|train)(\.[A-Za-z_][A-Za-z0-9_]*)+$"
+            max_length=128,
+            pattern=r"^(model\.args|dataset\.args|train)(\.[A-Za-z_][A-Za-z0-9_]*)+$",
         ),
     ]
     """Path of the field it replaces: `train.<field>`, `model.args.<name>` or `dataset.args.<name>`."""
@@ -191,9 +196,11 @@ class Search(ApiModel):
             cel="!has(self.algorithm.grid) || !has(self.parameters) || self.parameters.all(p,"
             " has(p.searchSpace.categorical) || (has(p.searchSpace.uniform) &&"
             " (has(p.searchSpace.uniform.step) || p.searchSpace.uniform.type == 'Int')))",
-            check=lambda self: self.algorithm.grid is None
-            or self.parameters is None
-            or all(_is_finite(parameter.search_space) for parameter in self.parameters),
+            check=lambda self: (
+                self.algorithm.grid is None
+                or self.parameters is None
+                or all(_is_finite(parameter.search_space) for parameter in self.parameters)
+            ),
             message="must all be finite for grid: categorical, uniform with step, or uniform of type Int",
             field="parameters",
         ),
@@ -205,8 +212,10 @@ class Search(ApiModel):
         ),
         Rule(
             cel="!has(self.parameters) || self.parameters.all(p, self.parameters.exists_one(q, q.name == p.name))",
-            check=lambda self: self.parameters is None
-            or len({parameter.name for parameter in self.parameters}) == len(self.parameters),
+            check=lambda self: (
+                self.parameters is None
+                or len({parameter.name for parameter in self.parameters}) == len(self.parameters)
+            ),
             message="must name each field once",
             field="parameters",
         ),

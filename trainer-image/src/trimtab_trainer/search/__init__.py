@@ -1,0 +1,1 @@
+"""Which point to try next, and the life of a trial."""

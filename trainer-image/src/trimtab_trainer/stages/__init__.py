@@ -1,0 +1,1 @@
+"""One adapter per stage: spec to keywords, domain package, result."""

@@ -101,9 +101,7 @@ def set_baseline(run: Run, dense: CandidateReport) -> None:
     )
 
 
-def measure_side_by_side(
-    run: Run, candidates: Iterable[CandidateReport]
-) -> list[CandidateReport]:
+def measure_side_by_side(run: Run, candidates: Iterable[CandidateReport]) -> list[CandidateReport]:
     """Time candidates in turn on every target and return them with those figures.
 
     Where the dense model is among them, they get their speedup against it.
@@ -121,11 +119,12 @@ def measure_side_by_side(
 
 
 def _with_figures(
-    candidate: CandidateReport, target: Target, figures: Mapping[str, Mapping[str, float]]
+    candidate: CandidateReport, target: Target, figures: Mapping[str, Mapping[str, float | None]]
 ) -> CandidateReport:
     own = {name: value for name, value in figures[candidate.id].items() if value is not None}
     if DENSE in figures:
-        own["speedup"] = figures[DENSE]["latency_p50_ms"] / own["latency_p50_ms"]
+        dense = figures[DENSE]["latency_p50_ms"] or 0.0
+        own["speedup"] = dense / own["latency_p50_ms"]
     keyed = {metric_key(name, target.name): value for name, value in own.items()}
     return candidate.model_copy(update={"metrics": {**candidate.metrics, **keyed}})
 

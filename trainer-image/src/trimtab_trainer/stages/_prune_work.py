@@ -121,7 +121,5 @@ def prune_checkpoint(
     return pruned.step
 
 
-def _budget_check(
-    ledger: Ledger, allowance: float | None
-) -> Callable[[Mapping[str, float]], bool]:
+def _budget_check(ledger: Ledger, allowance: float | None) -> Callable[[Mapping[str, float]], bool]:
     return lambda metrics: ledger.is_within(metrics[ledger.metric], allowance)

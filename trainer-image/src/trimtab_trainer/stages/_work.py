@@ -196,4 +196,3 @@ def check_parity(
         model, OnnxRunner(path, threads), [inputs], tolerance=_PARITY_TOLERANCE
     )
     return asdict(parity)
-

@@ -40,9 +40,7 @@ class ExportStage(AbstractStage):
     def run(self, run: Run) -> StageResult:
         errors: dict[str, float] = {}
         for index, candidate in enumerate(run.candidates):
-            run.reporter.publish(
-                StageProgress(self.name, index, len(run.candidates), candidate.id)
-            )
+            run.reporter.publish(StageProgress(self.name, index, len(run.candidates), candidate.id))
             self._check_file(run, candidate)
             if candidate.stage != StageName.QUANTIZE:
                 errors[candidate.id] = self._check_parity(run, candidate)

@@ -76,10 +76,10 @@ class PruneStage(AbstractStage):
             run.prune_steps.append(_report_step(event))
             share, steps = event.step, event.steps
             verdict = "kept" if event.kept else "undone: it breaks the budget"
-            message = f"step {event.step} of {event.steps}: {event.ratio:.0%} of the channels, {verdict}"
-        run.reporter.publish(
-            StageProgress(self.name, share, steps, message, dict(event.metrics))
-        )
+            message = (
+                f"step {event.step} of {event.steps}: {event.ratio:.0%} of the channels, {verdict}"
+            )
+        run.reporter.publish(StageProgress(self.name, share, steps, message, dict(event.metrics)))
 
     def _undone(self, run: Run, allowance: float | None) -> StageResult:
         if not run.prune_steps:

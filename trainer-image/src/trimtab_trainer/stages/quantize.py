@@ -46,7 +46,7 @@ def quantize_file(
     quantized = quantize_static(
         source,
         target,
-        batches=(split.batch(part)[0].numpy() for part in subset.indices.split(_BATCH)),
+        batches=(split.batch(part)[0].numpy() for part in torch.split(subset.indices, _BATCH)),
         method=calibration.method,
         percentile=calibration.percentile,
         per_channel=settings.per_channel,
@@ -80,9 +80,7 @@ class QuantizeStage(AbstractStage):
     def _parents(self, run: Run) -> list[CandidateReport]:
         """Return the float models that may ship, the smallest first."""
         floats = [
-            entry
-            for entry in run.candidates
-            if entry.stage != self.name and entry.reason is None
+            entry for entry in run.candidates if entry.stage != self.name and entry.reason is None
         ]
         return floats[::-1]
 

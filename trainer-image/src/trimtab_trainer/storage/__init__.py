@@ -1,0 +1,1 @@
+"""Where truth lies: atomic files, hashes, the trial log."""

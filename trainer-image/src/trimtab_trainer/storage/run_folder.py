@@ -78,7 +78,5 @@ def enter_attempt(folder: Path, *, name: str, fingerprint: str) -> int:
             " --fresh to start over, or another --output"
         )
     attempt = int(identity["attempt"]) + 1
-    write_json(
-        folder / _IDENTITY, {"name": name, "fingerprint": fingerprint, "attempt": attempt}
-    )
+    write_json(folder / _IDENTITY, {"name": name, "fingerprint": fingerprint, "attempt": attempt})
     return attempt
