@@ -232,7 +232,7 @@ def test_f34_a_finite_space_ends_after_its_distinct_points() -> None:
 
 
 def test_a_single_point_log_range_of_whole_numbers_is_finite() -> None:
-    edits = {
+    edits: dict[str, object] = {
         f"{SEARCH}.parameters": [
             {
                 "name": "train.batchSize",

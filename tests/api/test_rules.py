@@ -126,6 +126,12 @@ CASES = {
         f"{SPACE}.uniform",
         "must have whole numbers as min and max when type is Int",
     ),
+    "log-int-range-whole": Case(
+        searching({"logUniform": {"min": 1.5, "max": 2, "type": "Int"}}),
+        searching({"logUniform": {"min": 1, "max": 2, "type": "Int"}}),
+        f"{SPACE}.logUniform",
+        "must have whole numbers as min and max when type is Int",
+    ),
     "int-step-whole": Case(
         searching({"uniform": {"min": 1, "max": 2, "step": 0.5, "type": "Int"}}),
         searching({"uniform": {"min": 0.1, "max": 2, "step": 0.5}}),

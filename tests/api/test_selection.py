@@ -35,7 +35,7 @@ def make_spec(*constraints: dict[str, Any], **target: Any) -> Spec:
     return job.spec
 
 
-def candidate(name: str = "pruned", reason: StageReason | None = None, **metrics: float) -> Any:
+def candidate(name: str = "pruned", reason: Any = None, **metrics: Any) -> CandidateReport:
     figures = {key.replace("_at_edge", "@edge"): value for key, value in metrics.items()}
     return make_candidate("pruned", id=name, metrics=figures, rejected=None, reason=reason)
 

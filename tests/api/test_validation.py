@@ -91,7 +91,7 @@ def test_a_document_with_other_than_json_data_is_one_finding() -> None:
 
 def test_a_path_is_written_as_people_write_it() -> None:
     assert render_path(("spec", "constraints", 0, "max")) == "spec.constraints[0].max"
-    assert str(Finding(("a",), "", "is required")) == "a: is required"
+    assert Finding(("a",), "", "is required").describe() == "a: is required"
 
 
 def test_a_long_value_is_cut() -> None:

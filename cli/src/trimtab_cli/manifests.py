@@ -37,7 +37,7 @@ class LocatedFinding:
         where = self.file if self.line is None else f"{self.file}:{self.line}"
         return "".join(
             character if character.isprintable() else repr(character)[1:-1]
-            for character in f"{where}: {self.finding}"
+            for character in f"{where}: {self.finding.describe()}"
         )
 
 

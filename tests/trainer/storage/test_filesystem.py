@@ -19,9 +19,14 @@ def test_content_is_written_and_replaced(tmp_path: Path) -> None:
 def test_a_failing_writer_leaves_the_old_content_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_text("old")
-    with pytest.raises(RuntimeError, match="exporter"), staged(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError("exporter gave up")
+
+    def give_up() -> None:
+        with staged(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("exporter gave up")
+
+    with pytest.raises(RuntimeError, match="exporter"):
+        give_up()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -46,13 +46,13 @@ def describe_event(event: Event, state: RunState, *, metric: str, now: float) ->
         case RunResumed(trials, attempt):
             line = f"going on with attempt {attempt}: {trials} trials are done already"
         case StageStarted(stage, total):
-            line = f"{stage}: started" + (f", {total} units of work" if total else "")
+            line = f"{stage}: started" + (f", {total} trials" if total else "")
         case StageProgress():
             line = _describe_progress(event, metric)
         case StageEnded():
             line = _describe_end(event)
         case TrialEnded(trial):
-            line = f"{_describe_trial(trial, metric)} ({_describe_rest(state, metric, now)})"
+            line = f"{_describe_trial(trial, metric)} ({_describe_rest(state, now)})"
         case NewBest(number, _, value, parameters):
             best = f"{metric} {render_metric(metric, value)} by trial {number}"
             line = f"new best: {best}: {describe_parameters(parameters)}"
@@ -107,11 +107,8 @@ def _describe_trial(trial: TrialReport, metric: str) -> str:
     return f"{head}{trial.state.lower()} after {render_seconds(trial.seconds)}"
 
 
-def _describe_rest(state: RunState, metric: str, now: float) -> str:
+def _describe_rest(state: RunState, now: float) -> str:
     parts = [f"{state.done:.0f}/{state.total:.0f}" if state.total else f"{state.done:.0f} done"]
-    if state.best is not None:
-        value = render_metric(metric, state.best.value)
-        parts.append(f"best {value} by trial {state.best.number}")
     left = state.remaining(now)
     if left:
         parts.append(f"about {render_seconds(left)} left")

@@ -88,7 +88,7 @@ class LiveReporter(AbstractReporter):
         self._metric = metric
         self._clock = clock
         self._state = RunState()
-        self._run = bars.add_task("run", total=self._state.stages, note="")
+        self._run = bars.add_task("run", total=self._state.stages, note="starting")
         self._stage = bars.add_task("", total=None, note="", visible=False)
         self._trials: dict[int, TaskID] = {}
 

@@ -16,7 +16,7 @@ from typing import Any, final
 
 import ray
 import torch
-from ray.exceptions import OutOfMemoryError, RayActorError, RayError
+from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 from typing_extensions import override
 
 from trimtab_api.v1alpha1.status import FailureClass
@@ -65,7 +65,16 @@ class _Slot:
             torch.set_num_threads(self._threads)
             if self._bench is None:
                 self._bench = make_bench()
-            value = yield from work(self._bench, **arguments)
+            steps = work(self._bench, **arguments)
+            # Ray sends values into a generator that streams, so delegating to the work would
+            # fail where the work itself delegates to something that is no generator.
+            while True:
+                try:
+                    payload = next(steps)
+                except StopIteration as end:
+                    value = end.value
+                    break
+                yield payload
         yield Done(self._slot, value, trap.failure)
 
 
@@ -136,9 +145,10 @@ class RayExecutor(AbstractExecutor):
             return self._replace(slot, describe_lost_worker(str(error), FailureClass.OOM))
         except RayActorError as error:
             return self._replace(slot, describe_lost_worker(str(error), FailureClass.NODE_LOST))
-        except (RayError, StopIteration) as error:
+        except RayTaskError as error:
             # What the work yielded or returned cannot travel between processes.
-            return self._replace(slot, describe_failure(error, code_dir=self._code_dir))
+            del self._running[slot]
+            return Done(slot, None, describe_failure(error.cause, code_dir=self._code_dir))
         if isinstance(item, Done):
             del self._running[slot]
             return item

@@ -50,16 +50,22 @@ _CONFIG: dict[str, Any] = {
     },
 }
 
-# Names stand right of their points.
-_ROOM_FOR_NAMES = 1.2
+# Names stand right of their points, on the first of these heights (pixels) where they are free.
+_ROOM_FOR_NAMES = 1.25
+_NAME_HEIGHTS = (-8, 10, -22, 24, -36, 38, -50, 52)
+_LETTER_WIDTH, _LINE_HEIGHT = 7.5, 13
+# What axes and legend leave of a narrow chart.
+_PLOT_WIDTH, _PLOT_HEIGHT = 390, 200
 _NAME_MARK = {
     "type": "text",
     "align": "left",
+    "baseline": "middle",
     "dx": 9,
-    "dy": -7,
     "fontSize": 11.5,
     "color": "var(--ink)",
 }
+
+_FEW_TICKS = 20
 
 Encoding = dict[str, Any]
 Layer = dict[str, Any]
@@ -112,7 +118,7 @@ def draw_trials(points: Sequence[TrialPoint], *, metric: str, percent: bool) -> 
         "field": "number",
         "type": "quantitative",
         "title": "trial",
-        "axis": {"tickMinStep": 1, "format": "d", "grid": False},
+        "axis": _whole_numbers([point.number for point in points]),
         "scale": {"nice": False, "padding": 12},
     }
     layers: list[Layer] = [
@@ -186,11 +192,45 @@ def draw_candidates(
             "mark": {"type": "point", "filled": True, "size": 110, "opacity": 1},
             "encoding": {"x": x, "y": y, "color": color},
         },
-        {"mark": _NAME_MARK, "encoding": {"x": x, "y": y, "text": {"field": "name"}}},
+    ]
+    heights = _place_names(points, limit)
+    layers += [
+        {
+            "transform": [{"filter": {"field": "name", "equal": point.name}}],
+            "mark": {**_NAME_MARK, "dy": height},
+            "encoding": {"x": x, "y": y, "text": {"field": "name"}},
+        }
+        for point, height in zip(points, heights, strict=True)
     ]
     if limit is not None:
         layers.insert(0, _limit_line(limit))
     return _render({"data": {"values": rows}, "layer": layers}, _NARROW)
+
+
+def _place_names(points: Sequence[CandidatePoint], limit: float | None) -> list[int]:
+    """Return for each point how far below it its name stands, so that names do not overlap."""
+    widest = _ROOM_FOR_NAMES * max(point.cost for point in points)
+    values = [point.quality for point in points] + ([] if limit is None else [limit])
+    span = max(values) - min(values) or 1.0
+    taken: list[tuple[float, float, float]] = []
+    heights = []
+    for point in points:
+        left = point.cost / widest * _PLOT_WIDTH
+        right = left + _LETTER_WIDTH * len(point.name)
+        middle = (max(values) - point.quality) / span * _PLOT_HEIGHT
+        free = [
+            height
+            for height in _NAME_HEIGHTS
+            if not any(
+                left < other_right
+                and other_left < right
+                and abs(middle + height - other) < _LINE_HEIGHT
+                for other_left, other_right, other in taken
+            )
+        ]
+        heights.append(free[0] if free else _NAME_HEIGHTS[0])
+        taken.append((left, right, middle + heights[-1]))
+    return heights
 
 
 def _limit_line(limit: float) -> Layer:
@@ -211,7 +251,7 @@ def draw_epochs(
         label: Label of the vertical axis.
         percent: Whether values are fractions.
     """
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"curve": name, "epoch": epoch, "value": value}
         for name, pairs in curves.items()
         for epoch, value in pairs
@@ -227,7 +267,7 @@ def draw_epochs(
         "x": {
             "field": "epoch",
             "type": "quantitative",
-            "axis": {"tickMinStep": 1, "format": "d", "grid": False},
+            "axis": _whole_numbers([row["epoch"] for row in rows]),
             "scale": {"zero": False, "nice": False, "padding": 8},
         },
         "y": {**_axis("value", label, percent=percent), "scale": {"zero": False}},
@@ -235,6 +275,13 @@ def draw_epochs(
     }
     mark = {"type": "line", "strokeWidth": 2, "point": {"size": 28, "filled": True}}
     return _render({"data": {"values": rows}, "mark": mark, "encoding": encoding}, _NARROW)
+
+
+def _whole_numbers(values: Sequence[int]) -> dict[str, Any]:
+    """Return an axis with whole ticks; Vega repeats the ticks of a short one."""
+    axis: dict[str, Any] = {"format": "d", "grid": False}
+    ticks = range(min(values), max(values) + 1)
+    return {**axis, "values": list(ticks)} if len(ticks) <= _FEW_TICKS else axis
 
 
 def _axis(field: str, title: str, *, percent: bool) -> Encoding:

@@ -172,6 +172,9 @@ def _describe_measurement(report: RunReport, target: TargetStatus) -> str:
 def _tiles(report: RunReport, shipped: CandidateReport, target: str, metric: str) -> Iterator[Tile]:
     before = report.baseline.metrics if report.baseline else {}
     after = shipped.metrics
+    if report.baseline and shipped.digest == report.baseline.digest:
+        yield Tile(render_metric(metric, after.get(metric)), f"{metric} on validation", "baseline")
+        before = {}
     size, p50 = metric_key("size_mib", target), metric_key("latency_p50_ms", target)
     if after.get(size) and size in before:
         yield Tile(render_times(before[size] / after[size]), "smaller", _span(size, before, after))

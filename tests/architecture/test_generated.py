@@ -1,0 +1,219 @@
+"""What is generated from the contract is current, and an API server and readers can take it."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import jsonschema
+import kubernetes_validate
+import pytest
+from pydantic import Field
+from ruamel.yaml import YAML
+
+from report_builder import make_failed_report, make_missed_report, make_partial_report, make_report
+from source_tree import ROOT
+from trimtab_api.v1alpha1._base import ApiModel, Mutability
+from trimtab_api.v1alpha1.job import Spec
+from trimtab_codegen.crd import build_crd, build_spec_schema, build_status_schema
+from trimtab_codegen.structural import Options, build_schema
+
+CRD = ROOT / "crds" / "optimizationjobs.trimtab.dev.yaml"
+REPORT_SCHEMA = ROOT / "docs" / "reference" / "report.schema.json"
+
+Schema = dict[str, Any]
+
+# What a structural schema refuses, besides what it has no word for.
+FOREIGN = {
+    "$ref",
+    "$defs",
+    "title",
+    "const",
+    "anyOf",
+    "oneOf",
+    "propertyNames",
+    "patternProperties",
+    "discriminator",
+}
+
+
+class Inner(ApiModel):
+    """A part of which one field may change."""
+
+    mutability: ClassVar[dict[str, Mutability]] = {"rate": Mutability.AT_ONCE}
+
+    rate: int = 1
+    """Rate."""
+    size: int = 1
+    """Size."""
+
+
+class Outer(ApiModel):
+    """A whole."""
+
+    part: Inner = Field(default_factory=Inner)
+    """Part."""
+    seed: int = 0
+    """Seed."""
+
+
+class Endless(ApiModel):
+    """A model with a string of any length."""
+
+    name: str
+    """Name."""
+
+
+def walk(schema: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
+    yield path, schema
+    for name, child in schema.get("properties", {}).items():
+        yield from walk(child, f"{path}.{name}")
+    if "items" in schema:
+        yield from walk(schema["items"], f"{path}[]")
+    if "additionalProperties" in schema:
+        yield from walk(schema["additionalProperties"], f"{path}{{}}")
+
+
+def list_nodes() -> list[tuple[str, Schema]]:
+    return [*walk(build_spec_schema(), "spec"), *walk(build_status_schema(), "status")]
+
+
+def rules_of(model: type[ApiModel], name: str | None = None) -> dict[str, str]:
+    schema = build_schema(model, Options(is_immutable=True, has_defaults=True, longest_string=64))
+    node = schema if name is None else schema["properties"][name]
+    return {rule["message"]: rule["rule"] for rule in node.get("x-kubernetes-validations", ())}
+
+
+def test_generated_files_are_current() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "trimtab_codegen", "--check"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_the_file_holds_what_was_built() -> None:
+    assert YAML(typ="safe").load(CRD) == build_crd()
+    assert CRD.read_text(encoding="utf-8").startswith("# GENERATED from api/ by trimtab_codegen")
+
+
+def test_the_crd_is_valid_for_kubernetes() -> None:
+    kubernetes_validate.validate(build_crd(), "1.37", strict=True)
+
+
+def test_the_schema_is_structural() -> None:
+    for path, node in list_nodes():
+        assert FOREIGN & set(node) == set(), path
+        assert node.get("additionalProperties") is not False, path
+        assert not {"properties", "additionalProperties"} <= set(node), path
+        for limit in ("exclusiveMinimum", "exclusiveMaximum"):
+            assert node.get(limit, True) is True, path
+        is_untyped = node.get("x-kubernetes-preserve-unknown-fields", False)
+        assert ("type" in node) is not is_untyped, path
+
+
+def test_every_string_list_and_map_is_bounded() -> None:
+    for path, node in list_nodes():
+        kind = node.get("type")
+        if kind == "string":
+            assert "enum" in node or "maxLength" in node, path
+        if kind == "array":
+            assert "maxItems" in node, path
+        if "additionalProperties" in node:
+            assert "maxProperties" in node, path
+        if kind is None:
+            bounds = [node.get(key) for key in ("maxLength", "maxItems", "maxProperties")]
+            assert bounds == [256, 0, 0], path
+
+
+def test_every_field_is_described() -> None:
+    for path, node in list_nodes():
+        if not path.endswith(("[]", "{}")):
+            assert node.get("description"), path
+
+
+def test_defaults_fit_their_own_schema() -> None:
+    for path, node in walk(build_spec_schema(), "spec"):
+        if "default" in node:
+            draft = jsonschema.Draft4Validator(node)  # its exclusive bounds are booleans too
+            assert list(draft.iter_errors(node["default"])) == [], path
+
+
+def test_a_status_has_no_defaults() -> None:
+    assert [path for path, node in walk(build_status_schema()) if "default" in node] == []
+
+
+def test_rules_read_no_field_that_cel_cannot_see() -> None:
+    for path, node in list_nodes():
+        hidden = [
+            name
+            for name, child in node.get("properties", {}).items()
+            if child.get("additionalProperties", child.get("items", child)).get(
+                "x-kubernetes-preserve-unknown-fields"
+            )
+        ]
+        for rule in node.get("x-kubernetes-validations", ()):
+            assert not any(f"elf.{name}" in rule["rule"] for name in hidden), path
+
+
+def test_the_message_of_a_rule_begins_with_the_field_to_blame() -> None:
+    assert rules_of(Spec)["targets must have unique names"].startswith("self.targets.all(")
+
+
+def test_a_union_is_one_rule_and_a_range_keeps_its_open_end() -> None:
+    prune = build_spec_schema()["properties"]["stages"]["properties"]["prune"]
+    amount = prune["properties"]["amount"]
+    assert [rule["rule"] for rule in amount["x-kubernetes-validations"]] == [
+        "[has(self.ratio), has(self.paramsReduction), has(self.flopsReduction)].exists_one(x, x)"
+    ]
+    assert amount["properties"]["ratio"] == {
+        "description": "Share of the channels of each layer.",
+        "type": "number",
+        "minimum": 0,
+        "exclusiveMinimum": True,
+        "maximum": 1,
+        "exclusiveMaximum": True,
+    }
+
+
+def test_columns_read_fields_that_there_are() -> None:
+    version = build_crd()["spec"]["versions"][0]
+    known = {path for path, _ in walk(build_status_schema(), ".status")}
+    paths = {entry["jsonPath"] for entry in version["additionalPrinterColumns"]}
+    assert paths - known == {".metadata.creationTimestamp"}
+
+
+def test_a_part_without_mutable_fields_is_compared_whole() -> None:
+    assert rules_of(Outer)["seed is immutable"] == (
+        "has(self.seed) == has(oldSelf.seed) && (!has(self.seed) || self.seed == oldSelf.seed)"
+    )
+
+
+def test_a_part_with_mutable_fields_is_compared_field_by_field() -> None:
+    assert rules_of(Outer)["part must not be added or removed after creation"] == (
+        "has(self.part) == has(oldSelf.part)"
+    )
+    assert set(rules_of(Outer, "part")) == {"size is immutable"}
+
+
+def test_the_number_of_trials_may_change_and_the_space_may_not() -> None:
+    search = build_spec_schema()["properties"]["stages"]["properties"]["search"]
+    messages = {rule["message"] for rule in search["x-kubernetes-validations"]}
+    assert {"parameters is immutable", "algorithm is immutable"} <= messages
+    assert messages & {"numTrials is immutable", "parallelTrials is immutable"} == set()
+
+
+def test_a_string_without_bound_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"Endless\.name must have a maxLength"):
+        build_schema(Endless, Options(is_immutable=False, has_defaults=True))
+
+
+@pytest.mark.parametrize(
+    "make", [make_report, make_missed_report, make_failed_report, make_partial_report]
+)
+def test_a_report_fits_its_published_schema(make: Any) -> None:
+    schema = YAML(typ="safe").load(REPORT_SCHEMA)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(make().model_dump(mode="json", by_alias=True, exclude_none=True), schema)

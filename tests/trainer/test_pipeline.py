@@ -1,0 +1,267 @@
+"""A whole job on a local Ray: what the folder holds, and how it goes on after every kind of end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import onnxruntime
+import pytest
+from sklearn.datasets import load_digits
+
+from trimtab_api.reports import RunReport
+from trimtab_api.v1alpha1.conditions import ConditionType
+from trimtab_api.v1alpha1.job import OptimizationJob
+from trimtab_api.validation import parse_job
+from trimtab_trainer.errors import StudyMismatchError, UserError
+from trimtab_trainer.pipeline import run_job
+from trimtab_trainer.reporting._base import AbstractReporter, Event, TrialEnded
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
+
+ROOT = Path(__file__).parents[2]
+
+
+class Recorder(AbstractReporter):
+    """Keeps what a run told."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def publish(self, event: Event) -> None:
+        self.events.append(event)
+
+    @property
+    def trials(self) -> list[int]:
+        return [event.trial.number for event in self.events if isinstance(event, TrialEnded)]
+
+
+def make_job(**spec: object) -> OptimizationJob:
+    """Return a job of seconds, with parts of its spec replaced."""
+    document = {
+        "apiVersion": "trimtab.dev/v1alpha1",
+        "kind": "OptimizationJob",
+        "metadata": {"name": "tiny"},
+        "spec": {
+            "model": {"builtin": "mlp"},
+            "dataset": {"builtin": "digits"},
+            "constraints": [{"metric": "accuracy", "maxDrop": 0.05}],
+            "targets": [{"name": "edge", "profile": "cpu-edge", "threads": 1, "prefer": "Size"}],
+            "stages": {
+                "search": {
+                    "algorithm": {"random": {}},
+                    "numTrials": 2,
+                    "parameters": [
+                        {
+                            "name": "train.learningRate",
+                            "searchSpace": {"logUniform": {"min": 3e-3, "max": 3e-2}},
+                        }
+                    ],
+                },
+                "train": {"epochs": 3},
+                "prune": {
+                    "amount": {"ratio": 0.25},
+                    "schedule": {"steps": 1},
+                    "finetune": {"epochs": 1},
+                },
+                "quantize": {"calibration": {"samples": 64}},
+                "benchmark": {"repeats": 10},
+            },
+            **spec,
+        },
+    }
+    return parse_job(document)
+
+
+def run(job: OptimizationJob, folder: Path, *, fresh: bool = False) -> tuple[RunReport, Recorder]:
+    recorder = Recorder()
+    report = run_job(
+        job,
+        folder=folder,
+        code_dir=ROOT / "tests" / "support",
+        data_root=folder.parent,
+        fresh=fresh,
+        reporter=recorder,
+    )
+    return report, recorder
+
+
+def condition(report: RunReport, kind: ConditionType) -> tuple[str, str] | None:
+    found = [entry for entry in report.status.conditions if entry.type is kind]
+    return (found[0].status, found[0].reason) if found else None
+
+
+def raise_trials(job: OptimizationJob, trials: int) -> OptimizationJob:
+    stages = job.spec.stages
+    assert stages.search is not None
+    search = stages.search.model_copy(update={"num_trials": trials})
+    spec = job.spec.model_copy(update={"stages": stages.model_copy(update={"search": search})})
+    return job.model_copy(update={"spec": spec})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("job") / "run"
+    report, _ = run(make_job(), folder)
+    assert condition(report, ConditionType.COMPLETE) == ("True", "Finished")
+    return folder
+
+
+def test_a_job_leaves_a_smaller_measured_model_and_its_report(finished: Path) -> None:
+    report = RunReport.model_validate_json((finished / "report.json").read_bytes())
+    assert report.status.result is not None
+    shipped = next(c for c in report.candidates if c.id == report.status.result.candidate)
+    dense = report.candidates[0]
+    assert report.baseline is not None
+    assert (finished / report.baseline.artifact).is_file()
+    assert (finished / shipped.artifact).is_file()
+    assert shipped.metrics["size_mib@edge"] < dense.metrics["size_mib@edge"] / 2
+    assert dense.metrics["accuracy"] - shipped.metrics["accuracy"] <= 0.05
+    assert shipped.metrics["latency_p50_ms@edge"] > 0
+    assert [stage.state for stage in report.status.stages] == ["Succeeded"] * 6
+    assert "<html" in (finished / "report.html").read_text()
+
+
+def test_the_reported_accuracy_is_that_of_the_file_alone(finished: Path) -> None:
+    """Anyone can repeat the figure with the file and ONNX Runtime."""
+    report = json.loads((finished / "report.json").read_text())
+    result = report["status"]["result"]
+    session = onnxruntime.InferenceSession(finished / result["artifact"])
+    images, labels = load_digits(return_X_y=True)
+    decoded = (images / 16).reshape(-1, 1, 8, 8).astype("float32")
+    (scores,) = session.run(None, {"input": decoded})
+    assert (scores.argmax(axis=1) == labels).mean() > result["value"] - 0.05
+
+
+def test_f57_a_finished_folder_is_printed_and_runs_nothing(finished: Path) -> None:
+    before = (finished / "report.json").read_bytes()
+    _, recorder = run(make_job(), finished)
+    assert recorder.events == []
+    assert (finished / "report.json").read_bytes() == before
+
+
+def test_f57_a_changed_immutable_field_is_refused_with_both_fingerprints(finished: Path) -> None:
+    before = json.loads((finished / "report.json").read_text())["fingerprint"]
+    with pytest.raises(StudyMismatchError, match=before[:12]) as caught:
+        run(make_job(seed=5), finished)
+    assert "--fresh" in str(caught.value)
+
+
+def test_f57_more_trials_extend_a_finished_study_and_fresh_starts_over(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    first, _ = run(make_job(), folder)
+    extended, recorder = run(raise_trials(make_job(), 3), folder)
+    assert recorder.trials == [2]
+    assert extended.trials[:2] == first.trials
+    _, recorder = run(make_job(), folder, fresh=True)
+    assert recorder.trials == [0, 1]
+
+
+def test_f57_a_killed_run_goes_on_with_its_study(tmp_path: Path) -> None:
+    """SIGKILL after the second trial: nothing finished is lost, nothing is left running."""
+    folder, manifest = tmp_path / "run", tmp_path / "job.json"
+    job = raise_trials(make_job(), 4)
+    manifest.write_text(job.model_dump_json(by_alias=True, exclude_none=True))
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    command = [sys.executable, str(script), str(manifest), str(folder)]
+    done = subprocess.run(command, check=False, capture_output=True, timeout=200)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    stored = [json.loads(line)["record"] for line in (folder / "trials").read_text().splitlines()]
+    before = [record["trial"]["number"] for record in stored[1:]]
+    assert before == [0, 1]
+    report, recorder = run(job, folder)
+    assert recorder.trials == [2, 3]
+    assert report.status.attempt == 2
+    assert [trial.number for trial in report.trials] == [0, 1, 2, 3]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from trimtab_api.v1alpha1.job import OptimizationJob
+from trimtab_trainer.pipeline import run_job
+from trimtab_trainer.reporting._base import AbstractReporter, TrialEnded
+
+class Killer(AbstractReporter):
+    def publish(self, event):
+        if isinstance(event, TrialEnded) and event.trial.number == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[2])
+    job = OptimizationJob.model_validate_json(Path(sys.argv[1]).read_text())
+    run_job(job, folder=folder, code_dir=folder.parent, data_root=folder.parent, fresh=False,
+            reporter=Killer())
+"""
+
+
+def test_f62_a_missing_data_set_fails_before_any_trial(tmp_path: Path) -> None:
+    job = make_job(dataset={"idx": "pvc://nowhere/fashion"})
+    report, recorder = run(job, tmp_path / "run")
+    assert condition(report, ConditionType.FAILED) == ("True", "DatasetUnavailable")
+    assert recorder.trials == []
+
+
+def test_f65_a_model_that_raises_fails_in_preflight_and_keeps_its_traceback(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("def build():\n    raise RuntimeError('no such layer')\n")
+    job = make_job(model={"entrypoint": "broken:build"})
+    recorder = Recorder()
+    report = run_job(
+        job,
+        folder=tmp_path / "run",
+        code_dir=tmp_path,
+        data_root=tmp_path,
+        fresh=False,
+        reporter=recorder,
+    )
+    assert condition(report, ConditionType.FAILED) == ("True", "UserError")
+    assert "no such layer" in (report.status.message or "")
+    assert len(report.status.message or "") <= 256
+    assert "RuntimeError" in next((tmp_path / "run" / "logs").iterdir()).read_text()
+    assert recorder.trials == []
+
+
+def test_f66_a_pattern_that_matches_no_layer_fails_in_preflight(tmp_path: Path) -> None:
+    stages = {"train": {"epochs": 1}, "prune": {"ignoreLayers": ["layrs.*"]}}
+    report, _ = run(make_job(stages=stages), tmp_path / "run")
+    assert condition(report, ConditionType.FAILED) == ("True", "UserError")
+    assert "layrs" in (report.status.message or "")
+
+
+def test_a_folder_with_something_else_in_it_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(UserError, match=r"thesis\.tex"):
+        run(make_job(), tmp_path)
+
+
+def test_an_impossible_limit_ships_the_nearest_candidate_and_names_the_limit(
+    tmp_path: Path,
+) -> None:
+    stages = {"train": {"epochs": 1}, "quantize": {"calibration": {"samples": 32}}}
+    limits = [{"metric": "size_mib", "target": "edge", "max": 0.000001}]
+    report, _ = run(make_job(stages=stages, constraints=limits), tmp_path / "run")
+    assert condition(report, ConditionType.GOALS_MET) == ("False", "ConstraintMissed")
+    assert condition(report, ConditionType.COMPLETE) == ("True", "Finished")
+    assert report.status.targets[0].candidate == "dense-int8"
+    assert report.status.targets[0].limiting_constraint == "size_mib@edge max 1e-06"
+
+
+def test_no_ray_process_is_left_behind(finished: Path) -> None:
+    del finished
+    commands = [
+        (entry / "cmdline").read_bytes()
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit() and _parent(entry) == os.getpid()
+    ]
+    assert not [command for command in commands if b"raylet" in command or b"gcs_server" in command]
+
+
+def _parent(process: Path) -> int:
+    try:
+        text = (process / "stat").read_text()
+    except FileNotFoundError:
+        return 0
+    return int(text.rpartition(")")[2].split()[1])
