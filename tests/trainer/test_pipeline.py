@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
 import pytest
 from sklearn.datasets import load_digits
@@ -133,6 +134,17 @@ def test_the_reported_accuracy_is_that_of_the_file_alone(finished: Path) -> None
     decoded = (images / 16).reshape(-1, 1, 8, 8).astype("float32")
     (scores,) = session.run(None, {"input": decoded})
     assert (scores.argmax(axis=1) == labels).mean() > result["value"] - 0.05
+
+
+def test_the_program_of_the_docs_classifies_an_image(finished: Path, tmp_path: Path) -> None:
+    report = json.loads((finished / "report.json").read_text())
+    images, labels = load_digits(return_X_y=True)
+    np.save(tmp_path / "image.npy", (images[0] / 16).reshape(1, 8, 8).astype("float32"))
+    artifact = finished / report["status"]["result"]["artifact"]
+    program = ROOT / "docs" / "how-to" / "load_onnx.py"
+    command = [sys.executable, str(program), str(artifact), str(tmp_path / "image.npy")]
+    output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    assert output.split() == ["class", str(labels[0])]
 
 
 def test_f57_a_finished_folder_is_printed_and_runs_nothing(finished: Path) -> None:
