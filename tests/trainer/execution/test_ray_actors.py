@@ -40,7 +40,9 @@ def run(executor: RayExecutor, work: WorkFunction, **arguments: object) -> Done:
 
 @pytest.mark.ray
 def test_a_slot_has_its_threads_and_the_users_code_first(executor: RayExecutor) -> None:
-    seen = run(executor, observe).value
+    done = run(executor, observe)
+    assert done.failure is None
+    seen = done.value
     assert (seen["threads"], seen["omp"], seen["path"]) == (1, "1", str(SUPPORT))
     assert seen["pid"] != os.getpid()
 
