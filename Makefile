@@ -36,10 +36,10 @@ verify: setup generate ## Regenerate, lint, check types and imports, expect a cl
 generate: setup ## Write what is generated from api/
 	$(BIN)/python -m trimtab_codegen --write
 
-lock: ## Resolve the dependencies anew; needs uv
-	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
-	--no-emit-index-url --no-emit-package trimtab-api --no-emit-package trimtab-trainer \
-	--no-emit-package trimtab-cli --group dev pyproject.toml \
+lock: ## Write requirements.lock; versions that still fit are kept
+	tools/uv.sh pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+	--custom-compile-command "make lock" --no-emit-index-url --no-emit-package trimtab-api \
+	--no-emit-package trimtab-trainer --no-emit-package trimtab-cli --group dev pyproject.toml \
 	--output-file requirements.lock
 
 bench: setup data ## Run the long examples whole

@@ -1,8 +1,10 @@
 """Each rule of the contract refuses what breaks it, at the field to blame, and passes its neighbour."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import cel
 import pytest
 
 from manifest_edits import REMOVED, edit_manifest
@@ -10,6 +12,7 @@ from trimtab_api.findings import InvalidJobError, render_path
 from trimtab_api.v1alpha1._base import ApiModel, OneOf, Rule
 from trimtab_api.v1alpha1.job import OptimizationJob
 from trimtab_api.validation import parse_job
+from trimtab_codegen.structural import Options, build_schema
 
 SEARCH = "spec.stages.search"
 PARAMETERS = f"{SEARCH}.parameters"
@@ -229,6 +232,27 @@ def iter_models_in(annotation: object) -> Iterator[type[ApiModel]]:
         yield from iter_models_in(inner)
 
 
+def iter_parts(part: object) -> Iterator[ApiModel]:
+    if isinstance(part, ApiModel):
+        yield part
+        for name in type(part).model_fields:
+            yield from iter_parts(getattr(part, name))
+    if isinstance(part, tuple):
+        for entry in part:
+            yield from iter_parts(entry)
+
+
+def read_parts(edits: dict[str, object]) -> Iterator[ApiModel]:
+    """Yield the parts of a manifest whose types and bounds hold, its rules unchecked."""
+    text = json.dumps(edit_manifest(edits))
+    yield from iter_parts(OptimizationJob.model_validate_json(text, strict=True).spec)
+
+
+def is_valid_by_cel(rule: str, part: ApiModel) -> bool:
+    shown = part.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return bool(cel.evaluate(rule, {"self": shown}))
+
+
 def list_rules() -> list[Rule]:
     return [rule for model in iter_models(OptimizationJob) for rule in model.rules]
 
@@ -241,6 +265,15 @@ def test_what_breaks_a_rule_is_refused_at_the_field_to_blame(case: Case) -> None
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_what_keeps_a_rule_passes(case: Case) -> None:
     parse_job(edit_manifest(case.kept))
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_rule_says_the_same_in_cel_and_in_python(case: Case) -> None:
+    for edits in (case.broken, case.kept):
+        for part in read_parts(edits):
+            for rule in part.rules:
+                if rule.cel is not None:
+                    assert is_valid_by_cel(rule.cel, part) is rule.check(part), rule.message
 
 
 @pytest.mark.parametrize(("path", "none", "several", "one"), UNIONS.values(), ids=UNIONS)
@@ -256,6 +289,23 @@ def test_a_union_takes_exactly_one_member(
     extra = {"spec.objectives": [{"metric": "error", "direction": "Minimize"}]}
     needs_own_metric = path == "spec.task"
     parse_job(edit_manifest({**base, path: one, **(extra if needs_own_metric else {})}))
+
+
+@pytest.mark.parametrize(("path", "none", "several", "one"), UNIONS.values(), ids=UNIONS)
+def test_the_generated_rule_of_a_union_takes_exactly_one_member(
+    path: str, none: object, several: object, one: object
+) -> None:
+    base: dict[str, object] = searching(CHOICES) if path.startswith(PARAMETERS) else {}
+    options = Options(is_immutable=False, has_defaults=True)
+    broken = []
+    for member in (none, several, one):
+        unions = [part for part in read_parts({**base, path: member}) if isinstance(part, OneOf)]
+        rules = [build_schema(type(part), options)["x-kubernetes-validations"] for part in unions]
+        valid = [
+            is_valid_by_cel(rule[0]["rule"], part) for part, rule in zip(unions, rules, strict=True)
+        ]
+        broken.append(valid.count(False))
+    assert broken == [1, 1, 0]
 
 
 def test_every_rule_and_every_union_has_a_case() -> None:

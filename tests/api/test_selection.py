@@ -112,7 +112,7 @@ def test_the_nearest_ships_where_none_is_feasible() -> None:
     assert pick(candidates, make_spec({"metric": "accuracy", "min": 0.95})) == ("near", False)
 
 
-def test_a_candidate_without_gain_never_ships() -> None:
+def test_f69_a_candidate_without_gain_never_ships() -> None:
     candidates = [
         candidate("dense", accuracy=0.9, latency_p95_ms_at_edge=2.0),
         candidate("int8", StageReason.NO_GAIN, accuracy=0.9, latency_p95_ms_at_edge=1.0),
@@ -150,7 +150,7 @@ def test_the_limit_missed_most_limits() -> None:
         ({"size_mib_at_edge": 11.0, "latency_p50_ms_at_edge": 5.0}, False),
     ],
 )
-def test_smaller_or_faster_than_the_parent_is_a_gain(
+def test_f69_smaller_or_faster_than_the_parent_is_a_gain(
     figures: dict[str, float], gains: bool
 ) -> None:
     parent = make_candidate("dense", metrics=BASELINE)

@@ -37,8 +37,6 @@ def test_a_published_job_is_valid_and_can_be_planned(document: Any) -> None:
     assert count_work(job.spec).candidates
 
 
-@pytest.mark.parametrize(
-    "folder", sorted((ROOT / "examples").iterdir()), ids=lambda path: path.name
-)
-def test_an_example_is_a_folder_with_a_job(folder: Any) -> None:
-    assert (folder / "job.yaml").is_file()
+def test_an_example_is_a_folder_with_a_job() -> None:
+    folders = {path for path in (ROOT / "examples").iterdir() if path.is_dir()}
+    assert folders == {path.parent for path in (ROOT / "examples").glob("*/job.yaml")} != set()

@@ -182,7 +182,21 @@ def test_columns_read_fields_that_there_are() -> None:
     version = build_crd()["spec"]["versions"][0]
     known = {path for path, _ in walk(build_status_schema(), ".status")}
     paths = {entry["jsonPath"] for entry in version["additionalPrinterColumns"]}
-    assert paths - known == {".metadata.creationTimestamp"}
+    conditions = {path for path in paths if path.startswith(".status.conditions[?")}
+    assert len(conditions) == 1
+    assert paths - known - conditions == {".metadata.creationTimestamp"}
+
+
+def test_lists_of_the_status_have_keys_that_entries_must_have() -> None:
+    for path, node in walk(build_status_schema(), "status"):
+        if "properties" in node.get("items", {}):
+            assert node["x-kubernetes-list-type"] == "map", path
+            assert set(node["x-kubernetes-list-map-keys"]) <= set(node["items"]["required"]), path
+
+
+def test_lists_of_the_spec_have_no_keys_for_their_order_is_compared_too() -> None:
+    keyed = [path for path, node in walk(build_spec_schema()) if "x-kubernetes-list-type" in node]
+    assert keyed == []
 
 
 def test_a_part_without_mutable_fields_is_compared_whole() -> None:

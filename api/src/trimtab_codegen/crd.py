@@ -6,6 +6,8 @@ names, the columns of `kubectl get` and the rule on an object's own name.
 
 from typing import Any
 
+from trimtab_api.v1alpha1._base import ApiModel
+from trimtab_api.v1alpha1.conditions import ConditionType
 from trimtab_api.v1alpha1.job import (
     API_VERSION,
     GROUP,
@@ -15,7 +17,15 @@ from trimtab_api.v1alpha1.job import (
     OptimizationJob,
     Spec,
 )
-from trimtab_api.v1alpha1.status import Status
+from trimtab_api.v1alpha1.status import (
+    Condition,
+    FailureCount,
+    ParameterValue,
+    ParetoPoint,
+    StageStatus,
+    Status,
+    TargetStatus,
+)
 from trimtab_codegen.structural import Options, build_schema
 
 __all__ = ["PLURAL", "build_crd", "build_spec_schema", "build_status_schema"]
@@ -24,6 +34,17 @@ PLURAL = "optimizationjobs"
 
 _LONGEST_STATUS_STRING = 1024
 
+# Lists of the spec have no keys: the first objective and the first target mean more than the rest,
+# and the equality of keyed lists, which immutability is made of, would not see a change of order.
+_STATUS_KEYS: dict[type[ApiModel], str] = {
+    Condition: "type",
+    FailureCount: "failure_class",
+    ParameterValue: "name",
+    ParetoPoint: "id",
+    StageStatus: "name",
+    TargetStatus: "name",
+}
+
 _COLUMNS = (
     ("State", "string", ".status.state", 0),
     ("Stage", "string", ".status.stage", 0),
@@ -31,8 +52,10 @@ _COLUMNS = (
     ("Best", "number", ".status.best.value", 0),
     ("Drop", "number", ".status.result.drop", 0),
     ("Speedup", "number", ".status.result.speedup", 0),
-    ("SizeMiB", "number", ".status.result.sizeMib", 0),
+    ("SizeMiB", "number", ".status.result.sizeMiB", 0),
+    ("Goals", "string", f'.status.conditions[?(@.type=="{ConditionType.GOALS_MET}")].status', 0),
     ("Age", "date", ".metadata.creationTimestamp", 0),
+    ("Attempt", "integer", ".status.attempt", 1),
     ("Artifact", "string", ".status.result.artifact", 1),
     ("Message", "string", ".status.message", 1),
 )
@@ -76,7 +99,12 @@ def build_spec_schema() -> dict[str, Any]:
 
 def build_status_schema() -> dict[str, Any]:
     """Return the structural schema of `status`: no defaults, every string bounded."""
-    options = Options(is_immutable=False, has_defaults=False, longest_string=_LONGEST_STATUS_STRING)
+    options = Options(
+        is_immutable=False,
+        has_defaults=False,
+        longest_string=_LONGEST_STATUS_STRING,
+        list_keys=_STATUS_KEYS,
+    )
     return build_schema(Status, options)
 
 

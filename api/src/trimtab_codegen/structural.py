@@ -6,7 +6,7 @@ in it at all. Dict in, dict out; nothing is read or written.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -49,6 +49,8 @@ class Options:
     """Whether the API server fills in defaults; in a status that would be an invention."""
     longest_string: int | None = None
     """Bound of strings that have none; None refuses such a string."""
+    list_keys: Mapping[type[ApiModel], str] = field(default_factory=dict)
+    """Per model the Python name of the field that tells its entries in a list apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,8 @@ def build_schema(model: type[ApiModel], options: Options) -> Schema:
 
 def iter_fields(model: type[ApiModel]) -> Iterator[tuple[str, str]]:
     """Yield the Python name and the name in the manifest of each field."""
-    for name, field in model.model_fields.items():
-        yield name, field.alias or name
+    for name, info in model.model_fields.items():
+        yield name, info.alias or name
 
 
 def model_below(model: type[ApiModel], name: str) -> type[ApiModel] | None:
@@ -161,7 +163,17 @@ def _bound_string(source: _Source, path: str) -> int:
 def _rewrite_array(node: Schema, source: _Source, path: str) -> Schema:
     if "maxItems" not in node:
         raise ValueError(f"{path} must have maxItems but got none")
-    return {"items": _rewrite(node["items"], source, f"{path}[]")}
+    entry = _resolve(node["items"], source)
+    schema: Schema = {"items": _rewrite(entry, source, f"{path}[]")}
+    model: type[ApiModel] | None = entry.get("$model")
+    if model is None or model not in source.options.list_keys:
+        return schema
+    key = dict(iter_fields(model))[source.options.list_keys[model]]
+    return {
+        **schema,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": [key],
+    }
 
 
 def _rewrite_object(node: Schema, source: _Source, path: str) -> Schema:
@@ -197,8 +209,8 @@ def _rewrite_field(
     model: type[ApiModel], name: str, node: Schema, source: _Source, path: str
 ) -> Schema:
     schema = _rewrite(node, source, path)
-    field = model.model_fields[name]
-    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    info = model.model_fields[name]
+    default = None if info.is_required() else info.get_default(call_default_factory=True)
     if source.options.has_defaults and default is not None:
         schema["default"] = _plain(default)
     return schema

@@ -233,7 +233,7 @@ class ResultStatus(ApiModel):
     """Worsening of the primary metric against the baseline; negative where it gained."""
     speedup: float | None = None
     """p50 latency of the baseline over its own, measured side by side."""
-    size_mib: float | None = None
+    size_mib: Annotated[float | None, Field(alias="sizeMiB")] = None
     """Size of the file."""
     artifact: str
     """The file, relative to storage."""

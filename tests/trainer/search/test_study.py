@@ -1,0 +1,220 @@
+"""A study proposes what seed and history say, each point of a finite space once."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from toy_search import (
+    ALGORITHMS,
+    BAYESIAN,
+    GRID,
+    LOSS,
+    RANDOM,
+    categorical,
+    make_study,
+    score,
+    uniform,
+)
+from trimtab_api.defaults import grid_points
+from trimtab_api.reports import TrialFailure, TrialReport
+from trimtab_api.v1alpha1.goals import Direction, Objective
+from trimtab_api.v1alpha1.search import NumberType, Parameter, SearchAlgorithm
+from trimtab_api.v1alpha1.status import FailureClass, TrialState
+from trimtab_trainer.errors import TrialLogCorruptError
+from trimtab_trainer.search.records import TrialRecord
+from trimtab_trainer.search.study import Proposal, Study
+
+FINITE = [categorical("a", "x", "yy", "zzz"), uniform("b", 0, 2, kind=NumberType.INT)]
+
+
+def tell(study: Study, proposal: Proposal) -> TrialReport:
+    """End a trial, every fourth with a failure."""
+    if proposal.number % 4 == 3:
+        study.tell(proposal.number, None)
+        return failed(proposal)
+    values = {"loss": score(proposal.parameters)}
+    study.tell(proposal.number, values)
+    return TrialReport(
+        number=proposal.number,
+        state=TrialState.SUCCEEDED,
+        parameters=proposal.parameters,
+        values=values,
+        seconds=1,
+    )
+
+
+def failed(proposal: Proposal) -> TrialReport:
+    failure = TrialFailure(failure_class=FailureClass.DIVERGED, message="nan")
+    return TrialReport(
+        number=proposal.number,
+        state=TrialState.FAILED,
+        parameters=proposal.parameters,
+        seconds=1,
+        failure=failure,
+    )
+
+
+def proposals(study: Study) -> Iterator[Proposal]:
+    while (proposal := study.ask()) is not None:
+        yield proposal
+
+
+def run(study: Study) -> list[TrialRecord]:
+    """Run trials one after the other to the end."""
+    return [TrialRecord(tell(study, proposal)) for proposal in proposals(study)]
+
+
+def points_of(records: list[TrialRecord]) -> list[dict[str, object]]:
+    return [dict(record.trial.parameters) for record in records]
+
+
+def test_numbers_count_up_to_the_number_of_trials() -> None:
+    assert [record.trial.number for record in run(make_study(num_trials=5))] == [0, 1, 2, 3, 4]
+
+
+def test_a_grid_visits_each_point_once_in_order() -> None:
+    study = make_study(*FINITE, algorithm=GRID, num_trials=100)
+    assert points_of(run(study)) == list(grid_points(FINITE))
+
+
+def test_a_grid_ends_at_the_number_of_trials() -> None:
+    study = make_study(*FINITE, algorithm=GRID, num_trials=4)
+    assert points_of(run(study)) == list(grid_points(FINITE))[:4]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=ALGORITHMS)
+def test_f34_a_finite_space_ends_after_its_distinct_points(algorithm: SearchAlgorithm) -> None:
+    points = points_of(run(make_study(*FINITE, algorithm=algorithm, num_trials=50)))
+    assert sorted(map(str, points)) == sorted(map(str, grid_points(FINITE)))
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=ALGORITHMS)
+def test_f34_a_single_point_is_one_trial(algorithm: SearchAlgorithm) -> None:
+    single = [categorical("a", "x"), uniform("b", 2, 2, kind=NumberType.INT)]
+    study = make_study(*single, algorithm=algorithm, num_trials=50)
+    assert points_of(run(study)) == [{"train.a": "x", "train.b": 2}]
+
+
+@pytest.mark.parametrize("listed", [0, 20_000], ids=["too many to list", "listed"])
+def test_f34_a_repeated_draw_is_replaced_by_an_untried_point(
+    monkeypatch: pytest.MonkeyPatch, listed: int
+) -> None:
+    monkeypatch.setattr("trimtab_trainer.search.study._DRAWS", 1)
+    monkeypatch.setattr("trimtab_trainer.search.study._ENUMERATED", listed)
+    points = points_of(run(make_study(*FINITE, algorithm=RANDOM, num_trials=50)))
+    assert sorted(map(str, points)) == sorted(map(str, grid_points(FINITE)))
+
+
+def test_points_that_run_are_not_given_again() -> None:
+    study = make_study(*FINITE, algorithm=RANDOM, num_trials=50)
+    points = [str(proposal.parameters) for proposal in proposals(study)]
+    assert len(set(points)) == len(points) == 9
+
+
+@pytest.mark.parametrize("algorithm", [RANDOM, BAYESIAN], ids=["random", "bayesian"])
+def test_the_same_seed_gives_the_same_trials_and_another_one_others(
+    algorithm: SearchAlgorithm,
+) -> None:
+    first, again, other = (
+        points_of(run(make_study(algorithm=algorithm, seed=seed))) for seed in (7, 7, 8)
+    )
+    assert first == again
+    assert all(one != another for one, another in zip(first, other, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "space"),
+    [(RANDOM, []), (BAYESIAN, []), (GRID, FINITE), (RANDOM, FINITE), (BAYESIAN, FINITE)],
+    ids=["random", "bayesian", "grid", "random, finite", "bayesian, finite"],
+)
+def test_f51_a_resumed_study_proposes_what_an_uninterrupted_one_does(
+    algorithm: SearchAlgorithm, space: list[Parameter]
+) -> None:
+    whole = run(make_study(*space, algorithm=algorithm))
+    for cut in range(len(whole) + 1):
+        study = make_study(*space, algorithm=algorithm)
+        study.replay(whole[:cut])
+        assert points_of(run(study)) == points_of(whole[cut:])
+
+
+def test_f51_trials_that_ran_in_parallel_are_run_again_with_equal_parameters() -> None:
+    study = make_study(num_trials=12)
+    running = [study.ask(), study.ask(), study.ask()]
+    records: list[TrialRecord] = []
+    for index in (0, 1, 2, 1, 2, 0):
+        ended = running[index]
+        running[index] = None
+        assert ended is not None
+        beside = {other.number: other.parameters for other in running if other is not None}
+        records.append(TrialRecord(tell(study, ended), beside))
+        running[index] = study.ask()
+
+    resumed = make_study(num_trials=12)
+    resumed.replay([TrialRecord.from_json(record.to_json()) for record in records])
+    again = [resumed.ask(), resumed.ask(), resumed.ask()]
+    assert sorted(again, key=lambda p: p.number) == sorted(running, key=lambda p: p.number)
+    assert resumed.ask() == study.ask()
+
+
+def test_a_raised_number_of_trials_goes_on_with_the_same_study() -> None:
+    whole = run(make_study(num_trials=9))
+    study = make_study(num_trials=9)
+    study.replay(run(make_study(num_trials=6)))
+    assert points_of(run(study)) == points_of(whole[6:])
+
+
+def test_a_lowered_number_of_trials_ends_the_study_at_once() -> None:
+    records = run(make_study(num_trials=6))
+    running = TrialRecord(records[-1].trial, {6: {"train.x": 0.0, "train.y": 0.5}})
+    study = make_study(num_trials=4)
+    study.replay([*records[:-1], running])
+    assert study.ask() is None
+
+
+@pytest.mark.parametrize("order", [(0, 0), (0, 2), (1, 2)], ids=["twice", "a gap", "no beginning"])
+def test_f54_records_that_are_no_whole_study_are_refused(order: tuple[int, ...]) -> None:
+    records = run(make_study())
+    with pytest.raises(TrialLogCorruptError, match="once"):
+        make_study().replay([records[index] for index in order])
+
+
+@pytest.mark.parametrize("record", [{}, {"trial": {"number": 1}, "running": []}, {"trial": 1}])
+def test_f54_a_record_that_is_no_trial_is_refused(record: dict[str, object]) -> None:
+    with pytest.raises(TrialLogCorruptError, match="must describe a trial"):
+        TrialRecord.from_json(record)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_f49_a_value_that_is_not_finite_is_never_told(value: float) -> None:
+    study = make_study()
+    proposal = study.ask()
+    assert proposal is not None
+    with pytest.raises(ValueError, match="must be finite"):
+        study.tell(proposal.number, {"loss": value})
+
+
+def test_tpe_finds_better_points_than_random_search() -> None:
+    def total_loss(algorithm: SearchAlgorithm) -> float:
+        losses = []
+        for seed in range(8):
+            study = make_study(algorithm=algorithm, seed=seed, num_trials=30)
+            records = run(study)
+            losses.append(min(r.trial.values["loss"] for r in records if r.trial.values))
+        return sum(losses)
+
+    assert total_loss(BAYESIAN) < total_loss(RANDOM)
+
+
+def test_several_objectives_are_told_together_each_with_its_direction() -> None:
+    accuracy = Objective(metric="accuracy", direction=Direction.MAXIMIZE)
+    study = make_study(objectives=[accuracy, LOSS], num_trials=12)
+    for proposal in proposals(study):
+        loss = score(proposal.parameters)
+        study.tell(proposal.number, {"loss": loss, "accuracy": -loss})
+    best = study._study.best_trials
+    assert [trial.values for trial in best] == [[-best[0].values[1], best[0].values[1]]]
+
+
+def test_a_study_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
+    run(make_study(num_trials=5))
+    assert capfd.readouterr() == ("", "")
