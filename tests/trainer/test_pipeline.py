@@ -20,7 +20,7 @@ from trimtab_trainer.errors import StudyMismatchError, UserError
 from trimtab_trainer.pipeline import run_job
 from trimtab_trainer.reporting._base import AbstractReporter, Event, TrialEnded
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,6 +1,7 @@
 """Slots of Ray are processes of their own, set up as asked, replaced when they die, gone at the end."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -105,15 +106,28 @@ DRIVER = """
 """
 
 
-def processes_with(mark: str) -> list[str]:
+def processes_with(mark: str) -> list[int]:
+    """Return the processes that inherited this entry of the environment."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if mark.encode() in (folder / "environ").read_bytes():
-                found.append((folder / "cmdline").read_text().replace("\0", " "))
+            entries = (folder / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
+        if mark.encode() in entries:
+            found.append(int(folder.name))
     return found
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    """Ray's processes notice the loss of the driver by themselves, within seconds."""
+    for pid in pids:
+        try:
+            process = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        select.select([process], [], [], 20)
+        os.close(process)
 
 
 @pytest.mark.ray
@@ -136,19 +150,11 @@ def test_f57_a_stopped_driver_is_quiet_and_leaves_no_process(
     with driver:
         assert driver.stdout is not None
         assert driver.stdout.readline() == "running\n"
-        assert len(processes_with(mark)) > 2
+        started = processes_with(mark)
+        assert len(started) > 2
         # As a terminal does: every process of the foreground group gets Ctrl-C.
         os.killpg(driver.pid, stop)
         out, error = driver.communicate(timeout=60)
     assert (out, error) == (expected, "")
-    assert wait_until_gone(mark) == []
-
-
-def wait_until_gone(mark: str) -> list[str]:
-    """Ray's processes notice the loss of the driver by themselves, within seconds."""
-    waiter = subprocess.Popen(["sleep", "20"])
-    with waiter:
-        while waiter.poll() is None and processes_with(mark):
-            os.sched_yield()
-        waiter.kill()
-    return processes_with(mark)
+    wait_until_gone(started)
+    assert processes_with(mark) == []
