@@ -153,3 +153,12 @@ def test_f29_no_edit_of_a_valid_manifest_ends_in_a_traceback(
         parse_job(manifest)
     except InvalidJobError as error:
         assert error.findings
+
+
+@pytest.mark.parametrize("path", ["stages.prune", "stages.search.algorithm", "model.args.width"])
+def test_f29_an_empty_value_is_refused_rather_than_read_as_absent(path: str) -> None:
+    """`prune:` without a value must not mean that nothing is pruned."""
+    where = f"spec.{path}"
+    assert find_errors(edit_manifest({where: None})) == [
+        f"{where}: must not be empty: write {{}} for the defaults, or leave the field out (got null)"
+    ]

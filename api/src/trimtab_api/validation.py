@@ -37,6 +37,9 @@ def parse_job(document: object) -> OptimizationJob:
         raise InvalidJobError(
             (Finding((), render_value(document), "must be a mapping with kind OptimizationJob"),)
         )
+    nulls = tuple(_find_nulls(document.get("spec"), ("spec",)))
+    if nulls:
+        raise InvalidJobError(nulls)
     try:
         text = json.dumps(document)
     except (TypeError, ValueError) as error:
@@ -49,6 +52,20 @@ def parse_job(document: object) -> OptimizationJob:
     if findings:
         raise InvalidJobError(findings)
     return job
+
+
+def _find_nulls(value: object, path: Path) -> Iterator[Finding]:
+    """Yield a finding for each null: `prune:` would silently mean that nothing is pruned."""
+    if value is None and len(path) > 1:
+        yield Finding(
+            path, "null", "must not be empty: write {} for the defaults, or leave the field out"
+        )
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _find_nulls(item, (*path, str(key)))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _find_nulls(item, (*path, index))
 
 
 def check_rules(model: ApiModel, path: Path = ()) -> Iterator[Finding]:

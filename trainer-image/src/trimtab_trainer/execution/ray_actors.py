@@ -7,7 +7,6 @@ callers; nobody else imports ray.
 
 import logging
 import os
-import secrets
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -193,10 +192,6 @@ def _start_ray(slots: int, threads: int) -> None:
 @contextmanager
 def _ray_environment(threads: int) -> Iterator[None]:
     """Set what Ray and its workers read from the environment when they start."""
-    # A token of this process alone keeps other users of the machine out and writes no file. Ray
-    # reads it once, so a second start in one process needs the same one.
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     # Accelerators stay visible to slots that ask for none; without it Ray warns.
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
