@@ -241,3 +241,8 @@ def test_a_single_point_log_range_of_whole_numbers_is_finite() -> None:
         ]
     }
     assert count_work(expand(edits)).trials == 9
+
+
+def test_a_huge_range_is_counted_without_being_listed() -> None:
+    wide = SearchSpace(uniform=Uniform(min=0, max=1e12, type=NumberType.INT))
+    assert grid_size([make_parameter("width", wide)]) == 10**12 + 1

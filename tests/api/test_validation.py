@@ -162,3 +162,12 @@ def test_f29_an_empty_value_is_refused_rather_than_read_as_absent(path: str) -> 
     assert find_errors(edit_manifest({where: None})) == [
         f"{where}: must not be empty: write {{}} for the defaults, or leave the field out (got null)"
     ]
+
+
+def test_f29_a_bound_past_the_integers_of_the_api_server_is_refused() -> None:
+    space = {"uniform": {"min": 0, "max": 1e30, "type": "Int"}}
+    where = "spec.stages.search.parameters"
+    (error,) = find_errors(
+        edit_manifest({where: [{"name": "model.args.width", "searchSpace": space}]})
+    )
+    assert error.startswith(f"{where}[0].searchSpace.uniform.max: must be at most ")

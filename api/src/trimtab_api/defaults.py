@@ -33,6 +33,7 @@ __all__ = [
     "grid_points",
     "grid_size",
     "is_finite_space",
+    "space_size",
     "space_values",
 ]
 
@@ -171,15 +172,32 @@ def space_values(space: SearchSpace) -> Sequence[Scalar]:
     if space.categorical is not None:
         return _distinct(space.categorical.choices)
     bounds = space.uniform or space.log_uniform
-    if bounds is None or not is_finite_space(space):
-        raise ValueError(f"a space of a grid must be finite but got {space}")
-    step = (bounds.step if isinstance(bounds, Uniform) else None) or 1.0
-    # Half a thousandth of a step absorbs the rounding of the division, no more.
-    count = math.floor((bounds.max - bounds.min) / step + 5e-4) + 1
-    values = (bounds.min + step * index for index in range(count))
+    if bounds is None:
+        raise ValueError(f"a search space must have exactly one kind but got {space}")
+    step = _step(bounds)
+    values = (bounds.min + step * index for index in range(space_size(space)))
     if bounds.type is NumberType.INT:
         return [int(value) for value in values]
     return [min(round(value, 12), bounds.max) for value in values]
+
+
+def space_size(space: SearchSpace) -> int:
+    """Return how many distinct values a finite space has, without listing a range.
+
+    Raises:
+        ValueError: The space is not finite.
+    """
+    if space.categorical is not None:
+        return len(_distinct(space.categorical.choices))
+    bounds = space.uniform or space.log_uniform
+    if bounds is None or not is_finite_space(space):
+        raise ValueError(f"a space of a grid must be finite but got {space}")
+    # Half a thousandth of a step absorbs the rounding of the division, no more.
+    return math.floor((bounds.max - bounds.min) / _step(bounds) + 5e-4) + 1
+
+
+def _step(bounds: Uniform | LogUniform) -> float:
+    return (bounds.step if isinstance(bounds, Uniform) else None) or 1.0
 
 
 def _distinct(choices: Sequence[Scalar]) -> list[Scalar]:
@@ -205,7 +223,7 @@ def grid_size(parameters: Sequence[Parameter]) -> int:
     Raises:
         ValueError: A parameter's space is not finite.
     """
-    return math.prod(len(space_values(parameter.search_space)) for parameter in parameters)
+    return math.prod(space_size(parameter.search_space) for parameter in parameters)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,11 @@ class NumberType(StrEnum):
     INT = "Int"
 
 
+# Whole numbers up to here are exact as floats and fit the API server's integers.
+_LARGEST = 1e15
+Bound = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST)]
+PositiveBound = Annotated[float, Field(gt=0, le=_LARGEST)]
+
 _ORDERED = Rule(
     cel="self.min <= self.max",
     check=lambda self: self.min <= self.max,
@@ -50,11 +55,11 @@ _WHOLE = Rule(
 class Uniform(ApiModel):
     """A range whose values are equally likely."""
 
-    min: float
+    min: Bound
     """Smallest value."""
-    max: float
+    max: Bound
     """Largest value, included."""
-    step: Annotated[float, Field(gt=0)] | None = None
+    step: PositiveBound | None = None
     """Distance between neighbouring values, counted from min; absent = any value, for Int every whole number."""
     type: NumberType = NumberType.FLOAT
     """Float or Int."""
@@ -78,9 +83,9 @@ class Uniform(ApiModel):
 class LogUniform(ApiModel):
     """A range whose orders of magnitude are equally likely."""
 
-    min: Annotated[float, Field(gt=0)]
+    min: PositiveBound
     """Smallest value, above 0."""
-    max: Annotated[float, Field(gt=0)]
+    max: PositiveBound
     """Largest value, included."""
     type: NumberType = NumberType.FLOAT
     """Float or Int."""
