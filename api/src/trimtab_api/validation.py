@@ -114,12 +114,23 @@ def _describe_errors(error: ValidationError, document: object) -> tuple[Finding,
     found: dict[Path, list[str]] = {}
     values: dict[Path, str] = {}
     for details in error.errors():
+        if _counts_only_valid_items(details):
+            continue
         path = _existing_path(details, document)
         found.setdefault(path, []).append(_expectation(details, path))
         values.setdefault(path, _value_at(details))
     return tuple(
         Finding(path, values[path], " or ".join(dict.fromkeys(expectations)))
         for path, expectations in found.items()
+    )
+
+
+def _counts_only_valid_items(details: ErrorDetails) -> bool:
+    """Return whether a list is called too short only because items of it are invalid."""
+    return (
+        details["type"] == "too_short"
+        and isinstance(details["input"], list)
+        and len(details["input"]) >= details.get("ctx", {}).get("min_length", 0)
     )
 
 
