@@ -11,6 +11,7 @@ from pydantic import Field
 from trimtab_api.stages import StageReason
 from trimtab_api.v1alpha1._base import ApiModel
 from trimtab_api.v1alpha1._types import Scalar
+from trimtab_api.v1alpha1.runtime import FailureAction
 from trimtab_api.v1alpha1.status import FailureClass, MetricMap, Status, TrialState
 
 __all__ = [
@@ -18,13 +19,31 @@ __all__ = [
     "BaselineReport",
     "CandidateReport",
     "EpochReport",
+    "ImportanceReport",
+    "NumericsReport",
     "PruneStepReport",
+    "RetryReport",
     "RunReport",
     "TrialFailure",
     "TrialReport",
 ]
 
 REPORT_SCHEMA = 1
+
+
+class NumericsReport(ApiModel):
+    """In which type an epoch was computed, and what loss scaling met."""
+
+    dtype: str
+    """Type that autocast cast to at the end of the epoch."""
+    emulated: bool = False
+    """True where the device computes it in another type."""
+    loss_scale: float | None = None
+    """At the end of the epoch; absent where the loss is not scaled."""
+    overflows: int = 0
+    """Steps of the epoch that were skipped because a gradient overflowed."""
+    fallback_from: str | None = None
+    """The type that was given up in this epoch, if any."""
 
 
 class EpochReport(ApiModel):
@@ -36,6 +55,8 @@ class EpochReport(ApiModel):
     """On the validation split, and `train_loss`."""
     seconds: float
     """Wall time of the epoch, evaluation included."""
+    numerics: NumericsReport | None = None
+    """Absent in reports of older versions."""
 
 
 class TrialFailure(ApiModel):
@@ -45,6 +66,26 @@ class TrialFailure(ApiModel):
     """The class."""
     message: str
     """One line for people."""
+
+
+class RetryReport(ApiModel):
+    """A failure of a trial after which it ran again."""
+
+    failure_class: Annotated[FailureClass, Field(alias="class")]
+    """The class."""
+    message: str
+    """One line for people."""
+    action: FailureAction
+    """What was done about it."""
+
+
+class ImportanceReport(ApiModel):
+    """How much of an objective's variation over the trials each parameter explains."""
+
+    metric: str
+    """The objective."""
+    shares: dict[str, float]
+    """Parameter → share, largest first; they sum to 1."""
 
 
 class TrialReport(ApiModel):
@@ -68,8 +109,14 @@ class TrialReport(ApiModel):
     """Start, counted from the start of the search in this attempt."""
     slot: int = 0
     """Where it ran."""
+    attempt: int = 1
+    """In which start of the run it ended."""
     failure: TrialFailure | None = None
     """Why it has no value."""
+    retries: tuple[RetryReport, ...] = ()
+    """Failures after which it ran again."""
+    violations: dict[str, float] = Field(default_factory=dict)
+    """Limit that a trial can tell → by how much its value is past it, in the metric's unit; kept limits are not listed."""
 
 
 class BaselineReport(ApiModel):
@@ -150,6 +197,10 @@ class RunReport(ApiModel):
     """None until the dense model was exported."""
     trials: tuple[TrialReport, ...] = ()
     """Every ended trial."""
+    cached_trials: tuple[TrialReport, ...] = ()
+    """Trials of an earlier job that the search knew from the start (`warmStart.fromJob`)."""
+    importance: tuple[ImportanceReport, ...] = ()
+    """Per objective; empty where there are too few trials to tell."""
     training: tuple[EpochReport, ...] = ()
     """Epochs of the final training."""
     prune_steps: tuple[PruneStepReport, ...] = ()

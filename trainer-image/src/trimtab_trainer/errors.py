@@ -16,12 +16,14 @@ __all__ = [
     "DivergedError",
     "EnvironmentMissingError",
     "ExportFailedError",
+    "LimitExceededError",
     "MetricInvalidError",
     "OutOfMemoryError",
     "StudyMismatchError",
     "TooManyFailedTrialsError",
     "TrainerError",
     "TrialLogCorruptError",
+    "TrialTimeoutError",
     "UserError",
     "WorkerLostError",
 ]
@@ -107,3 +109,15 @@ class CheckpointRefusedError(TrainerError):
 
 class EnvironmentMissingError(TrainerError):
     """This machine lacks a program or a permission that the run needs (exit code 5)."""
+
+
+class LimitExceededError(TrainerError):
+    """A network breaks a limit that can be told before it is trained."""
+
+    failure_class = FailureClass.TRIAL_ERROR
+
+
+class TrialTimeoutError(TrainerError):
+    """A trial said nothing for longer than `search.trialTimeoutSeconds`."""
+
+    failure_class = FailureClass.TIMEOUT

@@ -4,7 +4,18 @@ from typing import Annotated
 
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, StringConstraints
 
-__all__ = ["Args", "Entrypoint", "Glob", "MetricName", "Scalar", "Sha256", "TargetName", "Uri"]
+__all__ = [
+    "Args",
+    "Entrypoint",
+    "Glob",
+    "JobName",
+    "MetricName",
+    "ParameterName",
+    "Scalar",
+    "Sha256",
+    "TargetName",
+    "Uri",
+]
 
 Uri = Annotated[
     str,
@@ -26,6 +37,20 @@ Glob = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 """A shell-style pattern over module names."""
 
 MetricName = Annotated[str, StringConstraints(max_length=63, pattern="^[a-z][a-z0-9_]*$")]
+
+JobName = Annotated[
+    str, StringConstraints(max_length=40, pattern="^[a-z]([-a-z0-9]*[a-z0-9])?$")
+]
+"""RFC 1035 label of at most 40 characters, which leaves room for the names of children."""
+
+ParameterName = Annotated[
+    str,
+    StringConstraints(
+        max_length=128,
+        pattern=r"^(model\.args|dataset\.args|train)(\.[A-Za-z_][A-Za-z0-9_]*)+$",
+    ),
+]
+"""Path of the field that a search replaces."""
 
 TargetName = Annotated[
     str, StringConstraints(max_length=20, pattern="^[a-z]([-a-z0-9]*[a-z0-9])?$")

@@ -5,7 +5,13 @@ The vocabulary of `status.conditions`; a condition that this version never sets 
 
 from enum import StrEnum
 
-__all__ = ["CompleteReason", "ConditionType", "FailedReason", "GoalsMetReason"]
+__all__ = [
+    "CompleteReason",
+    "ConditionType",
+    "DegradedReason",
+    "FailedReason",
+    "GoalsMetReason",
+]
 
 
 class ConditionType(StrEnum):
@@ -13,6 +19,8 @@ class ConditionType(StrEnum):
 
     GOALS_MET = "GoalsMet"
     """Every constraint holds on every target for the shipped candidates."""
+    DEGRADED = "Degraded"
+    """The job waits for something outside it, and goes on by itself."""
     COMPLETE = "Complete"
     """Terminal: all stages ended and there is a result."""
     FAILED = "Failed"
@@ -30,6 +38,17 @@ class GoalsMetReason(StrEnum):
     """Another limit is missed; the message names it."""
     NOT_MEASURED = "NotMeasured"
     """The job has not come to its benchmark stage."""
+
+
+class DegradedReason(StrEnum):
+    """Why condition Degraded has its value."""
+
+    STORAGE_FULL = "StorageFull"
+    """There is no room where the run keeps its files; it waits until there is."""
+    STORAGE_UNREACHABLE = "StorageUnreachable"
+    """The place where the run keeps its files does not answer; it waits until it does."""
+    RECOVERED = "Recovered"
+    """What the job waited for is there again."""
 
 
 class CompleteReason(StrEnum):

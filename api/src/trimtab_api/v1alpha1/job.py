@@ -6,15 +6,17 @@ in: it also applies the rules, which building these models alone does not.
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field
 
 from trimtab_api.v1alpha1._base import ApiModel, Rule
+from trimtab_api.v1alpha1._types import JobName
 from trimtab_api.v1alpha1.benchmark import Benchmark
 from trimtab_api.v1alpha1.export import Export
 from trimtab_api.v1alpha1.goals import Constraint, Direction, Objective, Target
 from trimtab_api.v1alpha1.model import Dataset, Model, Task
 from trimtab_api.v1alpha1.prune import Prune
 from trimtab_api.v1alpha1.quantize import Quantize
+from trimtab_api.v1alpha1.runtime import Cluster, FailurePolicy
 from trimtab_api.v1alpha1.search import Search
 from trimtab_api.v1alpha1.train import Train
 
@@ -40,7 +42,7 @@ class Metadata(ApiModel):
 
     model_config = ConfigDict(extra="allow")
 
-    name: Annotated[str, StringConstraints(max_length=40, pattern="^[a-z]([-a-z0-9]*[a-z0-9])?$")]
+    name: JobName
     """RFC 1035 label of at most 40 characters, which leaves room for the names of children."""
 
 
@@ -101,6 +103,10 @@ class Spec(ApiModel):
     """What to build for and measure on."""
     stages: Stages
     """The steps."""
+    cluster: Cluster = Field(default_factory=Cluster)
+    """The machines."""
+    failure_policy: FailurePolicy = Field(default_factory=FailurePolicy)
+    """What follows from failures of trials."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -134,6 +140,18 @@ class Spec(ApiModel):
             ),
             message="needs stages.train or model.weights: a built-in network is random otherwise",
             field="model",
+        ),
+        Rule(
+            cel="size(self.objectives) == 1 || !has(self.stages.search) || !has(self.stages.search.earlyStopping)"
+            " || has(self.stages.search.earlyStopping.metric)",
+            check=lambda self: (
+                len(self.objectives) == 1
+                or self.stages.search is None
+                or self.stages.search.early_stopping is None
+                or self.stages.search.early_stopping.metric is not None
+            ),
+            message="needs search.earlyStopping.metric: with several objectives it must be said which metric stops a trial",
+            field="stages",
         ),
     )
 

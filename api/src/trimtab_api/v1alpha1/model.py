@@ -1,5 +1,6 @@
 """What is optimized: the network, its data and the task that scores it."""
 
+from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -7,7 +8,7 @@ from pydantic import Field
 from trimtab_api.v1alpha1._base import ApiModel, OneOf, Rule
 from trimtab_api.v1alpha1._types import Args, Entrypoint, Sha256, Uri
 
-__all__ = ["Dataset", "Model", "Normalize", "Split", "Task", "Weights"]
+__all__ = ["Cache", "Dataset", "Model", "Normalize", "Split", "Task", "Weights"]
 
 
 class Weights(ApiModel):
@@ -72,13 +73,24 @@ class Split(ApiModel):
     )
 
 
+class Cache(StrEnum):
+    """Whether decoded data are kept for all trials of a machine."""
+
+    NONE = "None"
+    """Each process loads its own."""
+    NODE = "Node"
+    """One copy per node, which all trials map into their memory."""
+
+
 class Dataset(OneOf):
     """The data: a built-in set, a folder, or the user's own. Exactly one source."""
 
-    union: ClassVar[tuple[str, ...]] = ("builtin", "idx", "entrypoint")
+    union: ClassVar[tuple[str, ...]] = ("builtin", "image_folder", "idx", "entrypoint")
 
     builtin: Annotated[str, Field(max_length=64, pattern="^digits$")] | None = None
     """`digits`: 1,797 images of 8×8 pixels that come with scikit-learn."""
+    image_folder: Uri | None = None
+    """A folder with one folder of images per class, or with folders `train` and optionally `val` and `test` that hold such."""
     idx: Uri | None = None
     """A folder of IDX files as MNIST and Fashion-MNIST have them, plain or gzipped."""
     entrypoint: Entrypoint | None = None
@@ -86,11 +98,15 @@ class Dataset(OneOf):
     args: Args = Field(default_factory=dict)
     """Keyword arguments of the entry point, JSON scalars."""
     image_size: Annotated[int, Field(ge=1, le=4096)] | None = None
-    """Height and width in pixels that the network works at; images are resized inside the exported graph. Computed: the data set's own size."""
+    """Height and width in pixels that the network works at. Images of a folder are resized when they are loaded, others inside the exported graph. Computed: 224 for a folder, else the data set's own size, or the smallest that a built-in network takes where that is larger."""
     normalize: Normalize | None = None
     """Normalization inside the exported graph. Computed: mean and deviation of the training split."""
     split: Split = Field(default_factory=Split)
     """Shares for validation and test."""
+    cache: Cache = Cache.NONE
+    """None or Node. Data of an entry point are never kept: their samples may be augmented at random."""
+    max_bad_samples: Annotated[int, Field(ge=0, le=1000000)] = 0
+    """Unreadable images of a folder that may be skipped; one more fails the job."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -105,6 +121,18 @@ class Dataset(OneOf):
                 self.entrypoint is None or (self.image_size is None and self.normalize is None)
             ),
             message="imageSize and normalize apply to images; tensors of an entrypoint are taken as they are",
+        ),
+        Rule(
+            cel="self.maxBadSamples == 0 || has(self.imageFolder)",
+            check=lambda self: self.max_bad_samples == 0 or self.image_folder is not None,
+            message="applies to images of a folder; set dataset.imageFolder or remove it",
+            field="max_bad_samples",
+        ),
+        Rule(
+            cel="self.cache == 'None' || !has(self.entrypoint)",
+            check=lambda self: self.cache is Cache.NONE or self.entrypoint is None,
+            message="must be None for an entrypoint, whose samples may be augmented at random",
+            field="cache",
         ),
     )
 

@@ -3,16 +3,20 @@
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from trimtab_api.v1alpha1._base import ApiModel, Mutability, OneOf, Rule
-from trimtab_api.v1alpha1._types import Scalar
+from trimtab_api.v1alpha1._types import JobName, MetricName, ParameterName, Scalar
 
 __all__ = [
+    "Asha",
     "Bayesian",
     "Categorical",
+    "EarlyStopping",
     "Grid",
+    "Hyperband",
     "LogUniform",
+    "Median",
     "NumberType",
     "Parameter",
     "Random",
@@ -21,6 +25,7 @@ __all__ = [
     "SearchSpace",
     "Surrogate",
     "Uniform",
+    "WarmStart",
 ]
 
 
@@ -116,13 +121,7 @@ class SearchSpace(OneOf):
 class Parameter(ApiModel):
     """One field that the search replaces."""
 
-    name: Annotated[
-        str,
-        StringConstraints(
-            max_length=128,
-            pattern=r"^(model\.args|dataset\.args|train)(\.[A-Za-z_][A-Za-z0-9_]*)+$",
-        ),
-    ]
+    name: ParameterName
     """Path of the field it replaces: `train.<field>`, `model.args.<name>` or `dataset.args.<name>`."""
     search_space: SearchSpace
     """The values to try."""
@@ -141,13 +140,15 @@ class Surrogate(StrEnum):
 
     TPE = "TPE"
     """Tree-structured Parzen estimator."""
+    GAUSSIAN_PROCESS = "GaussianProcess"
+    """Gaussian process; its suggestions cost more, and it needs fewer of them on smooth objectives."""
 
 
 class Bayesian(ApiModel):
     """Draws guided by a model of what was seen."""
 
     surrogate: Surrogate = Surrogate.TPE
-    """TPE."""
+    """TPE or GaussianProcess."""
     startup_trials: Annotated[int, Field(ge=1, le=10000)] = 10
     """Random trials before the model guides."""
 
@@ -163,6 +164,64 @@ class SearchAlgorithm(OneOf):
     """Independent draws."""
     bayesian: Bayesian | None = None
     """Draws guided by what was seen."""
+
+
+MinEpochs = Annotated[int, Field(ge=1, le=100000)]
+ReductionFactor = Annotated[int, Field(ge=2, le=16)]
+
+
+class Asha(ApiModel):
+    """Asynchronous successive halving: at each rung only the best part goes on."""
+
+    min_epochs: MinEpochs = 1
+    """Epochs of the first rung: no trial is stopped before."""
+    reduction_factor: ReductionFactor = 3
+    """One of so many trials goes on past a rung, and the next rung is so many times as far."""
+
+
+class Hyperband(ApiModel):
+    """Successive halving with several first rungs, because early epochs can mislead."""
+
+    min_epochs: MinEpochs = 1
+    """Epochs of the earliest first rung."""
+    reduction_factor: ReductionFactor = 3
+    """One of so many trials goes on past a rung, and the next rung is so many times as far."""
+
+
+class Median(ApiModel):
+    """Stops a trial that is worse than the median of the others at the same epoch."""
+
+    min_epochs: MinEpochs = 1
+    """No trial is stopped before so many epochs."""
+    startup_trials: Annotated[int, Field(ge=1, le=10000)] = 5
+    """Trials that must have ended before one is stopped."""
+
+
+class EarlyStopping(OneOf):
+    """Stops trials that will not win. Exactly one of asha, hyperband and median."""
+
+    union: ClassVar[tuple[str, ...]] = ("asha", "hyperband", "median")
+
+    metric: MetricName | None = None
+    """The one metric that is judged after each epoch, of the validation split. Computed: that of the only objective; it must be named where there are several."""
+    asha: Asha | None = None
+    """Asynchronous successive halving."""
+    hyperband: Hyperband | None = None
+    """Successive halving with several first rungs."""
+    median: Median | None = None
+    """The median rule."""
+
+
+class WarmStart(ApiModel):
+    """What is known before the first trial."""
+
+    points: Annotated[
+        tuple[Annotated[dict[ParameterName, Scalar], Field(min_length=1, max_length=32)], ...],
+        Field(max_length=32),
+    ] = ()
+    """Points to try first: name of the parameter → value. What a point leaves out is drawn."""
+    from_job: JobName | None = None
+    """An earlier job of the same namespace (locally: of the same folder of runs), whose results guide the search from its first trial. Points outside this job's space are left out."""
 
 
 def _is_finite(space: SearchSpace) -> bool:
@@ -189,6 +248,12 @@ class Search(ApiModel):
     """Trials at once; each gets its share of the cores."""
     max_failed_trials: Annotated[int, Field(ge=0, le=10000)] | None = None
     """More failed trials than this fail the job. Computed: the larger of 3 and 20 % of numTrials."""
+    trial_timeout_seconds: Annotated[int, Field(ge=1, le=604800)] = 900
+    """Longest silence of a trial; then it is killed."""
+    early_stopping: EarlyStopping | None = None
+    """Stops trials that will not win; all run to their end where absent."""
+    warm_start: WarmStart = Field(default_factory=WarmStart)
+    """What is known before the first trial."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(

@@ -248,6 +248,12 @@ class PrecisionStatus(ApiModel):
     """Type that autocast computed in."""
     emulated: bool = False
     """True where the device computes it in another type."""
+    loss_scale: float | None = None
+    """The last loss scale of the final training; absent where the loss is not scaled."""
+    overflows: int = 0
+    """Steps skipped because a gradient overflowed, over all trainings of the job."""
+    fallbacks: int = 0
+    """Times that a training went on in a wider type, over all trainings of the job."""
 
 
 class FailureCount(ApiModel):

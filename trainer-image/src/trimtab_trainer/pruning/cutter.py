@@ -13,10 +13,10 @@ from torch import nn
 
 from trimtab_api.v1alpha1.prune import Importance
 from trimtab_trainer.errors import UserError
+from trimtab_trainer.models.globs import match_layers
 from trimtab_trainer.pruning.cuts import Cut, replay_cuts
 from trimtab_trainer.pruning.dependency import find_groups
 from trimtab_trainer.pruning.eval_mode import in_eval_mode
-from trimtab_trainer.pruning.globs import match_layers
 from trimtab_trainer.pruning.groups import ChannelGroup
 from trimtab_trainer.pruning.importance import score_channels
 from trimtab_trainer.pruning.layers import Direction, channel_count
@@ -51,7 +51,7 @@ def find_cuttable_groups(
     Raises:
         UserError: the model cannot be traced, a glob matches nothing, or no group is left.
     """
-    ignored = match_layers(model, settings.ignore_layers)
+    ignored = match_layers(model, settings.ignore_layers, field="prune.ignoreLayers")
     groups = tuple(
         group
         for group in find_groups(model, example)

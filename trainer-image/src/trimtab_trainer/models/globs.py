@@ -1,6 +1,7 @@
 """Layer patterns: which modules of a model a list of globs means.
 
-Called by `cutter`, and by the preflight so that a misspelt pattern fails before any training.
+Called by whatever takes patterns of the manifest, and by the preflight, so that a misspelt one
+fails before any training.
 """
 
 import difflib
@@ -16,7 +17,7 @@ __all__ = ["match_layers"]
 _WRAPPER_PREFIX = "network."
 
 
-def match_layers(model: nn.Module, patterns: Sequence[str]) -> frozenset[str]:
+def match_layers(model: nn.Module, patterns: Sequence[str], *, field: str) -> frozenset[str]:
     """Return the names of the modules that the patterns match, and of all modules inside them.
 
     Patterns are shell-style, and `*` crosses dots. Names are those of the user's network: the
@@ -24,7 +25,8 @@ def match_layers(model: nn.Module, patterns: Sequence[str]) -> frozenset[str]:
 
     Args:
         model: the model.
-        patterns: of `prune.ignoreLayers`.
+        patterns: as in the manifest.
+        field: where in the manifest they stand, such as `prune.ignoreLayers`.
 
     Raises:
         UserError: a pattern matches no module; the text names near ones.
@@ -34,7 +36,7 @@ def match_layers(model: nn.Module, patterns: Sequence[str]) -> frozenset[str]:
     for pattern in patterns:
         hits = [name for name in names if _is_match(name, pattern)]
         if not hits:
-            raise UserError(_describe_empty_match(pattern, names))
+            raise UserError(f"{field}: {_describe_empty_match(pattern, names)}")
         matched.update(hits)
     return frozenset(
         name for name in names if any(name == hit or name.startswith(f"{hit}.") for hit in matched)
@@ -49,6 +51,6 @@ def _describe_empty_match(pattern: str, names: Sequence[str]) -> str:
     short = [name.removeprefix(_WRAPPER_PREFIX) for name in names]
     near = difflib.get_close_matches(pattern, short, n=3, cutoff=0.4) or short[:3]
     return (
-        f"prune.ignoreLayers: {pattern!r} matches no layer of the model; "
+        f"{pattern!r} matches no layer of the model; "
         f"near names: {', '.join(near)}"
     )
