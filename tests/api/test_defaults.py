@@ -1,22 +1,19 @@
-"""Computed defaults, points of a grid and the amount of work follow from the manifest alone."""
+"""Computed defaults, answers to failures and the amount of work follow from the manifest alone."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from manifest_edits import REMOVED, edit_manifest
 from trimtab_api.defaults import (
     DEFAULT_PARAMETERS,
     count_work,
     expand_job,
-    grid_points,
-    grid_size,
-    space_values,
+    failure_actions,
 )
 from trimtab_api.findings import InvalidJobError, render_path
 from trimtab_api.v1alpha1.goals import Prefer, Profile
 from trimtab_api.v1alpha1.job import Spec
-from trimtab_api.v1alpha1.search import Categorical, NumberType, Parameter, SearchSpace, Uniform
+from trimtab_api.v1alpha1.runtime import FailureAction
+from trimtab_api.v1alpha1.status import FailureClass
 from trimtab_api.validation import parse_job
 
 SEARCH = "spec.stages.search"
@@ -25,18 +22,6 @@ SEARCH = "spec.stages.search"
 def expand(edits: dict[str, object], *, cores: int = 4) -> Spec:
     job = parse_job(edit_manifest(edits))
     return expand_job(job, cores=cores, detected=Profile.CPU_SERVER).spec
-
-
-def make_parameter(name: str, space: SearchSpace) -> Parameter:
-    return Parameter(name=f"model.args.{name}", search_space=space)
-
-
-def choices(*values: bool | float | str) -> SearchSpace:
-    return SearchSpace(categorical=Categorical(choices=values))
-
-
-def stepped(least: float, most: float, step: float) -> SearchSpace:
-    return SearchSpace(uniform=Uniform(min=least, max=most, step=step))
 
 
 def grid_job(*spaces: object) -> dict[str, object]:
@@ -78,6 +63,50 @@ def test_grid_gets_as_many_trials_as_points() -> None:
     assert search.num_trials == 6
 
 
+def test_early_stopping_gets_the_metric_of_the_only_objective() -> None:
+    for stopping, metric in (
+        ({"asha": {}}, "accuracy"),
+        ({"metric": "loss", "asha": {}}, "loss"),
+    ):
+        search = expand({f"{SEARCH}.earlyStopping": stopping}).stages.search
+        assert search is not None
+        assert search.early_stopping is not None
+        assert search.early_stopping.metric == metric
+
+
+def test_each_class_of_failures_has_its_default_actions() -> None:
+    spec = expand({})
+    assert {kind: [*failure_actions(spec, kind)] for kind in FailureClass} == {
+        FailureClass.OOM: ["ShrinkBatch", "MarkInfeasible"],
+        FailureClass.DIVERGED: ["FallbackPrecision", "MarkFailed"],
+        FailureClass.TRIAL_ERROR: ["MarkFailed"],
+        FailureClass.USER_ERROR: ["FailJob"],
+        FailureClass.TIMEOUT: ["Retry", "MarkFailed"],
+        FailureClass.NODE_LOST: ["Retry", "Retry", "Retry", "MarkFailed"],
+        FailureClass.PREEMPTED: ["Retry"],
+    }
+
+
+def test_a_rule_of_the_job_replaces_the_actions_of_its_class_alone() -> None:
+    rules = [{"class": "OOM", "actions": ["MarkFailed", "FailJob"]}]
+    spec = expand({"spec.failurePolicy.rules": rules})
+    assert failure_actions(spec, FailureClass.OOM) == (
+        FailureAction.MARK_FAILED,
+        FailureAction.FAIL_JOB,
+    )
+    assert failure_actions(spec, FailureClass.TIMEOUT) == (
+        FailureAction.RETRY,
+        FailureAction.MARK_FAILED,
+    )
+
+
+@pytest.mark.parametrize("kind", FailureClass)
+def test_the_default_actions_of_a_class_may_be_written_down(kind: FailureClass) -> None:
+    actions = [str(action) for action in failure_actions(expand({}), kind)]
+    spec = expand({"spec.failurePolicy.rules": [{"class": kind.value, "actions": actions}]})
+    assert [*failure_actions(spec, kind)] == actions
+
+
 def test_training_gets_epochs_unless_it_has_steps() -> None:
     for train, epochs in (({}, 10), ({"steps": 5}, None), ({"epochs": 3}, 3)):
         stage = expand({"spec.stages.train": train}).stages.train
@@ -105,61 +134,6 @@ def test_what_is_set_stays() -> None:
 def test_expanding_twice_changes_nothing() -> None:
     once = expand_job(parse_job(edit_manifest({})), cores=2, detected=Profile.CPU_EDGE)
     assert expand_job(once, cores=2, detected=Profile.CPU_EDGE) == once
-
-
-def test_the_last_parameter_of_a_grid_changes_fastest() -> None:
-    points = list(
-        grid_points([make_parameter("a", choices(1, 2)), make_parameter("b", choices("x", "y"))])
-    )
-    assert points == [
-        {"model.args.a": 1, "model.args.b": "x"},
-        {"model.args.a": 1, "model.args.b": "y"},
-        {"model.args.a": 2, "model.args.b": "x"},
-        {"model.args.a": 2, "model.args.b": "y"},
-    ]
-
-
-def test_steps_of_a_range_are_free_of_rounding_and_include_the_end() -> None:
-    assert list(space_values(stepped(0.1, 0.5, 0.1))) == [0.1, 0.2, 0.3, 0.4, 0.5]
-
-
-def test_whole_numbers_come_as_integers() -> None:
-    space = SearchSpace(uniform=Uniform(min=2, max=8, step=3, type=NumberType.INT))
-    values = space_values(space)
-    assert list(values) == [2, 5, 8]
-    assert all(type(value) is int for value in values)
-
-
-def test_equal_choices_count_once_but_types_are_told_apart() -> None:
-    assert list(space_values(choices(1, 1, True, 1.0))) == [1, True, 1.0]
-
-
-def test_an_endless_space_has_no_points() -> None:
-    with pytest.raises(ValueError, match="must be finite"):
-        space_values(SearchSpace(uniform=Uniform(min=0, max=1)))
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    least=st.floats(-100, 100),
-    width=st.floats(0, 50),
-    step=st.floats(0.25, 10),
-    others=st.lists(st.integers(0, 5), min_size=1, max_size=4),
-)
-def test_grid_points_are_distinct_inside_the_bounds_and_as_many_as_said(
-    least: float, width: float, step: float, others: list[int]
-) -> None:
-    parameters = [
-        make_parameter("a", stepped(least, least + width, step)),
-        make_parameter("b", choices(*others)),
-    ]
-    points = list(grid_points(parameters))
-    assert len({tuple(point.values()) for point in points}) == len(points) == grid_size(parameters)
-    slack = 1e-9 * max(1, abs(least))
-    for point in points:
-        value = point["model.args.a"]
-        assert isinstance(value, float)
-        assert least - slack <= value <= least + width + slack
 
 
 def test_work_counts_trials_epochs_and_candidates() -> None:
@@ -198,6 +172,12 @@ F34 = {
         grid_job({"uniform": {"min": 0, "max": 1, "step": 0}}),
         f"{SEARCH}.parameters[0].searchSpace.uniform.step",
     ),
+    "step-below-rounding": (
+        grid_job({"uniform": {"min": 0, "max": 1, "step": 1e-300}}),
+        f"{SEARCH}.parameters[0].searchSpace.uniform.step",
+    ),
+    "no-stopping-rule": ({f"{SEARCH}.earlyStopping": {}}, f"{SEARCH}.earlyStopping"),
+    "empty-point": ({f"{SEARCH}.warmStart.points": [{}]}, f"{SEARCH}.warmStart.points[0]"),
     "grid-over-unstepped": (grid_job({"uniform": {"min": 0, "max": 1}}), f"{SEARCH}.parameters"),
 }
 
@@ -241,8 +221,3 @@ def test_a_single_point_log_range_of_whole_numbers_is_finite() -> None:
         ]
     }
     assert count_work(expand(edits)).trials == 9
-
-
-def test_a_huge_range_is_counted_without_being_listed() -> None:
-    wide = SearchSpace(uniform=Uniform(min=0, max=1e12, type=NumberType.INT))
-    assert grid_size([make_parameter("width", wide)]) == 10**12 + 1

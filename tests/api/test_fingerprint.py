@@ -17,6 +17,11 @@ def fingerprint(**edits: object) -> str:
     [
         {"spec__stages__search__numTrials": 30},
         {"spec__stages__search__parallelTrials": 1},
+        {"spec__stages__search__maxFailedTrials": 5},
+        {"spec__stages__search__trialTimeoutSeconds": 60},
+        {"spec__stages__search__warmStart": {"fromJob": "yesterday"}},
+        {"spec__cluster": {"device": "cpu"}},
+        {"spec__failurePolicy__rules": [{"class": "OOM", "actions": ["FailJob"]}]},
         {"metadata__name": "other"},
         {"spec__stages__export": {"opset": 18}},
     ],
@@ -31,7 +36,10 @@ def test_what_may_change_is_not_in_it(edits: dict[str, object]) -> None:
         {"spec__seed": 8},
         {"spec__stages__train__epochs": 13},
         {"spec__constraints__0__maxDrop": 0.02},
-        {"spec__stages__search__maxFailedTrials": 5},
+        {"spec__stages__search__earlyStopping": {"asha": {}}},
+        {"spec__stages__train__numWorkers": 2},
+        {"spec__stages__train__precision__dtype": "bf16"},
+        {"spec__dataset__cache": "Node"},
         {"spec__stages__prune__schedule__steps": 2},
     ],
 )

@@ -1,5 +1,7 @@
 """The status of a job follows whole from what its run reported."""
 
+from typing import Any
+
 import pytest
 
 from report_builder import (
@@ -12,17 +14,33 @@ from report_builder import (
     make_report,
     make_trials,
 )
-from trimtab_api.outcome import best_trial, shorten
+from trimtab_api.outcome import RunFacts, best_trial, build_status, shorten
 from trimtab_api.reports import RunReport, TrialReport
 from trimtab_api.stages import STAGE_ORDER, StageName, StageReason
-from trimtab_api.v1alpha1.conditions import ConditionType
-from trimtab_api.v1alpha1.status import FailureClass, JobState, TargetState, TrialState
+from trimtab_api.v1alpha1.conditions import ConditionType, DegradedReason, FailedReason
+from trimtab_api.v1alpha1.status import FailureClass, JobState, Status, TargetState, TrialState
 from trimtab_api.validation import parse_job
 from trimtab_api.verdict import Verdict, describe_pick, find_verdict, shipped_for
 
 
+def stated(status: Status) -> dict[str, tuple[str, str]]:
+    return {entry.type: (entry.status, entry.reason) for entry in status.conditions}
+
+
 def conditions(report: RunReport) -> dict[str, tuple[str, str]]:
-    return {entry.type: (entry.status, entry.reason) for entry in report.status.conditions}
+    return stated(report.status)
+
+
+def facts(**known: Any) -> RunFacts:
+    """Return the facts of a job that searches, with the ones given."""
+    return RunFacts(
+        spec=parse_job(make_manifest()).spec,
+        attempt=1,
+        now="2026-11-24T10:04:31Z",
+        start_time="2026-11-24T10:01:02Z",
+        stages=(),
+        **known,
+    )
 
 
 def trial(number: int, value: float | None) -> TrialReport:
@@ -134,6 +152,41 @@ def test_the_best_trial_is_the_first_among_equals() -> None:
     assert best is not None
     assert (best.trial, best.value) == (1, 0.9)
     assert best_trial([trial(0, None)], spec) is None
+
+
+def test_a_trial_past_a_limit_is_best_only_where_all_are() -> None:
+    spec = parse_job(make_manifest()).spec
+    past = trial(0, 0.9).model_copy(update={"violations": {"params max 9": 1.0}})
+    best, only = best_trial([past, trial(1, 0.5)], spec), best_trial([past], spec)
+    assert best is not None
+    assert only is not None
+    assert (best.trial, only.trial) == (1, 0)
+
+
+def test_a_problem_degrades_the_job_until_it_is_solved() -> None:
+    waits = facts(problem=(DegradedReason.STORAGE_FULL, "3 MiB left"), had_problem=True)
+    status = build_status(waits)
+    assert stated(status)[ConditionType.DEGRADED] == ("True", "StorageFull")
+    assert status.message == "StorageFull: 3 MiB left"
+    assert status.state is JobState.RUNNING
+    solved = stated(build_status(facts(had_problem=True)))
+    assert solved[ConditionType.DEGRADED] == ("False", "Recovered")
+    assert ConditionType.DEGRADED not in stated(build_status(facts()))
+
+
+def test_f26_a_study_that_goes_on_is_not_complete_until_it_ends_again() -> None:
+    status = build_status(facts(extended=True))
+    assert stated(status)[ConditionType.COMPLETE] == ("False", "StudyExtended")
+    assert (status.state, status.completion_time) == (JobState.RUNNING, None)
+    assert find_verdict(status) is Verdict.UNFINISHED
+    failed = facts(extended=True, failure=(FailedReason.USER_ERROR, "no"))
+    assert ConditionType.COMPLETE not in stated(build_status(failed))
+
+
+def test_trials_of_an_earlier_job_are_counted_apart() -> None:
+    counts = build_status(facts(cached_trials=7)).trials
+    assert counts is not None
+    assert (counts.cached, counts.total, counts.summary) == (7, 16, "0/16")
 
 
 def test_the_best_trial_of_an_objective_to_minimize_is_the_least() -> None:

@@ -11,6 +11,8 @@ from manifest_edits import REMOVED, edit_manifest
 from trimtab_api.findings import InvalidJobError, render_path
 from trimtab_api.v1alpha1._base import ApiModel, OneOf, Rule
 from trimtab_api.v1alpha1.job import OptimizationJob
+from trimtab_api.v1alpha1.runtime import FailureAction, FailureRule
+from trimtab_api.v1alpha1.status import FailureClass
 from trimtab_api.validation import parse_job
 from trimtab_codegen.structural import Options, build_schema
 
@@ -29,6 +31,17 @@ def searching(space: object) -> dict[str, object]:
 
 CHOICES = {"categorical": {"choices": [0.1, 0.2]}}
 OWN_DATA = {"entrypoint": "waves:make_data"}
+FOLDER = {"imageFolder": "file:///cats"}
+PRECISION = "spec.stages.train.precision"
+RULES = "spec.failurePolicy.rules"
+TWO_OBJECTIVES = [
+    {"metric": "accuracy", "direction": "Maximize"},
+    {"metric": "loss", "direction": "Minimize"},
+]
+
+
+def failure_rule(kind: str, *actions: str) -> dict[str, object]:
+    return {"class": kind, "actions": list(actions)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +73,7 @@ CASES = {
     ),
     "objectives-once": Case(
         {"spec.objectives": [{"metric": "accuracy", "direction": "Maximize"}] * 2},
-        {
-            "spec.objectives": [
-                {"metric": "accuracy", "direction": "Maximize"},
-                {"metric": "loss", "direction": "Minimize"},
-            ]
-        },
+        {"spec.objectives": TWO_OBJECTIVES},
         "spec.objectives",
         "must name each metric once",
     ),
@@ -174,6 +182,65 @@ CASES = {
         "spec.stages.train.steps",
         "must not be set together with epochs",
     ),
+    "batch-has-parts": Case(
+        {"spec.stages.train": {"batchSize": 32, "accumulateSteps": 11, "numWorkers": 3}},
+        {"spec.stages.train": {"batchSize": 32, "accumulateSteps": 16, "numWorkers": 2}},
+        "spec.stages.train.batchSize",
+        "must be at least accumulateSteps × numWorkers, so that no part is empty",
+    ),
+    "static-scale-has-value": Case(
+        {f"{PRECISION}.lossScale": {"mode": "Static"}},
+        {f"{PRECISION}.lossScale": {"mode": "Static", "value": 1024}},
+        f"{PRECISION}.lossScale.value",
+        "must be set when mode is Static",
+    ),
+    "no-scale-has-no-value": Case(
+        {f"{PRECISION}.lossScale": {"mode": "Off", "value": 1024}},
+        {f"{PRECISION}.lossScale": {"mode": "Dynamic", "value": 1024}},
+        f"{PRECISION}.lossScale.value",
+        "must not be set when mode is Off",
+    ),
+    "fallback-once": Case(
+        {f"{PRECISION}.fallback": ["bf16", "bf16"]},
+        {f"{PRECISION}.fallback": ["bf16", "fp32"]},
+        f"{PRECISION}.fallback",
+        "must name each type once",
+    ),
+    "bad-samples-of-a-folder": Case(
+        {"spec.dataset": {"builtin": "digits", "maxBadSamples": 1}},
+        {"spec.dataset": {**FOLDER, "maxBadSamples": 1}},
+        "spec.dataset.maxBadSamples",
+        "applies to images of a folder; set dataset.imageFolder or remove it",
+    ),
+    "cache-of-own-data": Case(
+        {"spec.dataset": {**OWN_DATA, "cache": "Node"}},
+        {"spec.dataset": {**FOLDER, "cache": "Node"}},
+        "spec.dataset.cache",
+        "must be None for an entrypoint, whose samples may be augmented at random",
+    ),
+    "actions-fit-the-class": Case(
+        {RULES: [failure_rule("Diverged", "Retry", "ShrinkBatch")]},
+        {RULES: [failure_rule("Diverged", "FallbackPrecision", "MarkInfeasible")]},
+        f"{RULES}[0].actions",
+        "must fit the class: ShrinkBatch is for OOM, FallbackPrecision for Diverged, Preempted is"
+        " always retried, UserError always fails the job",
+    ),
+    "failure-class-once": Case(
+        {RULES: [failure_rule("OOM", "FailJob"), failure_rule("OOM", "Retry")]},
+        {RULES: [failure_rule("OOM", "FailJob"), failure_rule("Timeout", "Retry")]},
+        RULES,
+        "must name each class once",
+    ),
+    "stopping-metric-named": Case(
+        {"spec.objectives": TWO_OBJECTIVES, f"{SEARCH}.earlyStopping": {"asha": {}}},
+        {
+            "spec.objectives": TWO_OBJECTIVES,
+            f"{SEARCH}.earlyStopping": {"metric": "loss", "asha": {}},
+        },
+        "spec.stages",
+        "needs search.earlyStopping.metric: with several objectives it must be said which metric"
+        " stops a trial",
+    ),
     "round-to-power": Case(
         {"spec.stages.prune.roundTo": 12},
         {"spec.stages.prune.roundTo": 16},
@@ -204,6 +271,12 @@ UNIONS = {
         CHOICES,
     ),
     "algorithm": (f"{SEARCH}.algorithm", {}, {"random": {}, "bayesian": {}}, {"random": {}}),
+    "early-stopping": (
+        f"{SEARCH}.earlyStopping",
+        {"metric": "loss"},
+        {"asha": {}, "median": {}},
+        {"hyperband": {}},
+    ),
     "amount": (
         "spec.stages.prune.amount",
         {},
@@ -312,6 +385,17 @@ def test_every_rule_and_every_union_has_a_case() -> None:
     unions = {model for model in iter_models(OptimizationJob) if issubclass(model, OneOf)}
     assert {rule.message for rule in list_rules()} == {case.message for case in CASES.values()}
     assert len(unions) == len(UNIONS)
+
+
+@pytest.mark.parametrize("kind", FailureClass)
+@pytest.mark.parametrize("action", FailureAction)
+def test_each_class_takes_the_same_actions_in_cel_and_in_python(
+    kind: FailureClass, action: FailureAction
+) -> None:
+    rule = FailureRule(failure_class=kind, actions=(action,))
+    (said,) = rule.rules
+    assert said.cel is not None
+    assert is_valid_by_cel(said.cel, rule) is said.check(rule)
 
 
 def test_rules_name_fields_of_their_model() -> None:

@@ -2,15 +2,27 @@
 
 import pytest
 
-from manifest_edits import edit_manifest
+from manifest_edits import REMOVED, edit_manifest
 from trimtab_api.findings import InvalidJobError, render_path
 from trimtab_api.validation import parse_job
 
+SEARCH = "spec.stages.search"
 OWN_TASK = {"spec.task": {"entrypoint": "waves:Task"}}
+OWN_METRIC = {**OWN_TASK, "spec.objectives": [{"metric": "f1", "direction": "Maximize"}]}
+STATIC = {"spec.objectives": [{"metric": "params", "direction": "Minimize"}]}
 
 
 def search_over(name: str, **space: object) -> dict[str, object]:
-    return {"spec.stages.search.parameters": [{"name": name, "searchSpace": space}]}
+    return {f"{SEARCH}.parameters": [{"name": name, "searchSpace": space}]}
+
+
+def start_from(**point: object) -> dict[str, object]:
+    return {f"{SEARCH}.warmStart.points": [{"train.batchSize": 64}, point]}
+
+
+def stop_on(metric: str | None) -> dict[str, object]:
+    named = {} if metric is None else {"metric": metric}
+    return {f"{SEARCH}.earlyStopping": {**named, "median": {}}}
 
 
 @pytest.mark.parametrize(
@@ -19,12 +31,17 @@ def search_over(name: str, **space: object) -> dict[str, object]:
         (
             {"spec.objectives": [{"metric": "f1", "direction": "Maximize"}]},
             "spec.objectives[0].metric",
-            "must be accuracy, top5_accuracy, loss",
+            "must be accuracy, top5_accuracy, loss, params, flops",
         ),
         (
             {"spec.objectives": [{"metric": "size_mib", "direction": "Minimize"}]},
             "spec.objectives[0].metric",
-            "must be a metric of the validation split",
+            "must be a metric that a trial can tell: accuracy, top5_accuracy, loss, params, flops",
+        ),
+        (
+            {"spec.objectives": [{"metric": "flops", "direction": "Maximize"}]},
+            "spec.objectives[0].direction",
+            "must be Minimize for flops",
         ),
         (
             {"spec.objectives": [{"metric": "accuracy", "direction": "Minimize"}]},
@@ -66,6 +83,93 @@ def search_over(name: str, **space: object) -> dict[str, object]:
             "spec.stages.search.parameters[0].searchSpace.categorical.choices[1]",
             "must be valid for train.optimizer",
         ),
+        (
+            search_over("train.numWorkers", categorical={"choices": [1, 2]}),
+            f"{SEARCH}.parameters[0].name",
+            "must not be searched",
+        ),
+        (
+            search_over("train.precision.fallback", categorical={"choices": ["fp32"]}),
+            f"{SEARCH}.parameters[0].searchSpace.categorical.choices[0]",
+            "must be valid for train.precision.fallback",
+        ),
+        (
+            {
+                "spec.stages.train.accumulateSteps": 8,
+                **search_over("train.batchSize", categorical={"choices": [64, 4, 32]}),
+            },
+            f"{SEARCH}.parameters[0]",
+            "must give valid trials only: batchSize must be at least accumulateSteps × numWorkers",
+        ),
+        (
+            {"spec.stages.train": {"batchSize": 64, "numWorkers": 40}},
+            f"{SEARCH}.parameters",
+            "must give valid trials only: batchSize must be at least",
+        ),
+        (
+            search_over(
+                "train.precision.lossScale.mode", categorical={"choices": ["Auto", "Static"]}
+            ),
+            f"{SEARCH}.parameters[0]",
+            "must give valid trials only: value must be set when mode is Static",
+        ),
+        (
+            {
+                "spec.stages.train": {"steps": 9},
+                **search_over("train.epochs", categorical={"choices": [1, 2]}),
+            },
+            f"{SEARCH}.parameters[0]",
+            "must give valid trials only: steps must not be set together with epochs",
+        ),
+        (
+            {f"{SEARCH}.numTrials": REMOVED, f"{SEARCH}.parallelTrials": 21},
+            f"{SEARCH}.parallelTrials",
+            "must not exceed numTrials, which is 20 where it is not given",
+        ),
+        (
+            {
+                f"{SEARCH}.numTrials": REMOVED,
+                f"{SEARCH}.algorithm": {"grid": {}},
+                **search_over("model.args.width", uniform={"min": 1, "max": 20000, "type": "Int"}),
+            },
+            f"{SEARCH}.numTrials",
+            "must be given for a grid of 20,000 points, at most 10,000",
+        ),
+        (
+            start_from(**{"train.momentum": 0.5}),
+            f"{SEARCH}.warmStart.points[1].train.momentum",
+            "must be searched: one of train.learningRate, train.batchSize, train.weightDecay",
+        ),
+        (
+            start_from(**{"train.learningRate": 0.5}),
+            f"{SEARCH}.warmStart.points[1].train.learningRate",
+            "must be from 0.0001 to 0.1",
+        ),
+        (
+            start_from(**{"train.batchSize": 64.0}),
+            f"{SEARCH}.warmStart.points[1].train.batchSize",
+            "must be one of 32, 64, 128",
+        ),
+        (
+            stop_on("f1"),
+            f"{SEARCH}.earlyStopping.metric",
+            "must be accuracy, top5_accuracy, loss",
+        ),
+        (
+            stop_on("size_mib"),
+            f"{SEARCH}.earlyStopping.metric",
+            "must be a metric that changes over the epochs: accuracy, top5_accuracy, loss",
+        ),
+        (
+            {**STATIC, **stop_on(None)},
+            f"{SEARCH}.earlyStopping.metric",
+            "must be a metric that changes over the epochs",
+        ),
+        (
+            {**OWN_METRIC, **stop_on("f2")},
+            f"{SEARCH}.earlyStopping.metric",
+            "must also be an objective: only an objective tells which way is better",
+        ),
     ],
 )
 def test_a_reference_that_leads_nowhere_is_found(
@@ -81,7 +185,29 @@ def test_a_reference_that_leads_nowhere_is_found(
 @pytest.mark.parametrize(
     "edits",
     [
-        {**OWN_TASK, "spec.objectives": [{"metric": "f1", "direction": "Maximize"}]},
+        OWN_METRIC,
+        STATIC,
+        {**STATIC, **stop_on("loss")},
+        {**OWN_METRIC, **stop_on("f1")},
+        {**OWN_METRIC, **stop_on(None)},
+        {**OWN_METRIC, **stop_on("loss")},
+        stop_on(None),
+        start_from(**{"train.learningRate": 0.1, "train.weightDecay": 1e-5}),
+        {
+            **search_over("train.weightDecay", uniform={"min": 0, "max": 1}),
+            f"{SEARCH}.warmStart.points": [{"train.weightDecay": 0}],
+        },
+        {f"{SEARCH}.warmStart.fromJob": "yesterday"},
+        {
+            "spec.stages.train.accumulateSteps": 8,
+            **search_over("train.batchSize", categorical={"choices": [8, 16]}),
+        },
+        {
+            "spec.stages.train.precision.lossScale.value": 64,
+            **search_over(
+                "train.precision.lossScale.mode", categorical={"choices": ["Auto", "Static"]}
+            ),
+        },
         {**OWN_TASK, "spec.constraints.0": {"metric": "f1", "max": 1}},
         search_over("model.args.width", uniform={"min": 8, "max": 32, "type": "Int"}),
         search_over("train.precision.dtype", categorical={"choices": ["fp32", "bf16"]}),

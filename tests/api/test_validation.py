@@ -1,5 +1,6 @@
 """A manifest is parsed or refused with every finding: path, value, expectation."""
 
+import copy
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from manifest_edits import REMOVED, edit_manifest
 from report_builder import make_manifest
 from trimtab_api.findings import Finding, InvalidJobError, render_path
-from trimtab_api.validation import parse_job, render_value
+from trimtab_api.rules import render_value
+from trimtab_api.validation import parse_job
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -99,6 +101,13 @@ def test_a_long_value_is_cut() -> None:
     assert render_value(None) == ""
 
 
+LISTS = {
+    "spec.stages.train.precision": {"fallback": ["bf16"]},
+    "spec.failurePolicy": {"rules": [{"class": "OOM", "actions": ["FailJob"]}]},
+    "spec.stages.search.warmStart": {"points": [{"train.batchSize": 32}]},
+}
+"""So that there are entries to edit."""
+
 F29 = {
     "unknown-field": {"spec.frobnicate": 1},
     "wrong-type": {"spec.stages.train.epochs": "many"},
@@ -115,6 +124,18 @@ F29 = {
     "name-unicode": {"metadata.name": "größe"},
     "name-newline": {"metadata.name": "a\n"},
     "name-empty": {"metadata.name": ""},
+    "no-workers": {"spec.stages.train.numWorkers": 0},
+    "no-such-type": {"spec.stages.train.precision.dtype": "fp64"},
+    "fallback-below-16-bits": {"spec.stages.train.precision.fallback.0": "fp8"},
+    "scale-zero": {"spec.stages.train.precision.lossScale.value": 0},
+    "keep-no-checkpoint": {"spec.stages.train.checkpoint.keep": 0},
+    "bad-samples-negative": {"spec.dataset.maxBadSamples": -1},
+    "device-word": {"spec.cluster.device": "gpu"},
+    "failure-class-word": {"spec.failurePolicy.rules.0.class": "Oom"},
+    "no-actions": {"spec.failurePolicy.rules.0.actions": []},
+    "reduction-of-one": {"spec.stages.search.earlyStopping.asha.reductionFactor": 1},
+    "job-name-upper": {"spec.stages.search.warmStart.fromJob": "Yesterday"},
+    "point-no-path": {"spec.stages.search.warmStart.points.0": {"rate": 1}},
     "megabyte": {"spec.model.builtin": "x" * 1_000_000},
     "many-entries": {"spec.model.args": {f"a{n}": n for n in range(20_000)}},
 }
@@ -122,9 +143,9 @@ F29 = {
 
 @pytest.mark.parametrize("edits", F29.values(), ids=F29)
 def test_f29_bad_input_is_refused_with_a_readable_message(edits: dict[str, object]) -> None:
-    found = find_errors(edit_manifest(edits))
+    found = find_errors(edit_manifest({**copy.deepcopy(LISTS), **edits}))
     (path,) = edits
-    assert any(line.startswith(path.replace(".0.", "[0].")) for line in found)
+    assert any(line.startswith(path.replace(".0", "[0]")) for line in found)
     assert all(len(line) < 400 for line in found)
 
 

@@ -29,11 +29,62 @@ def test_the_work_is_counted(trimtab: RunCommand, write_manifest: WriteManifest)
     lines = trimtab("plan", write_manifest()).stdout.splitlines()
 
     train = "train 0 (the best trial's weights are taken)"
-    assert lines[1:4] == [
-        "# trials      16",
+    assert lines[1:6] == [
+        "# trials      16, 2 at once",
         f"# epochs      204: search 192, {train}, fine-tuning 12",
+        "# device      a GPU where one works, else the CPU",
+        "# workers     1 for each training",
         "# candidates  4: dense, pruned, dense-int8, pruned-int8",
     ]
+
+
+@pytest.mark.parametrize(
+    ("search", "expected"),
+    [
+        (
+            {"earlyStopping": {"asha": {"minEpochs": 2}}},
+            "# stopping    ASHA on accuracy: from epoch 2 on, 1 of 3 goes on at a rung",
+        ),
+        (
+            {"earlyStopping": {"metric": "loss", "hyperband": {"reductionFactor": 4}}},
+            "# stopping    Hyperband on loss: from epoch 1 on, 1 of 4 goes on at a rung",
+        ),
+        (
+            {"earlyStopping": {"median": {}}},
+            "# stopping    median on accuracy: from epoch 1 on, after 5 ended trials",
+        ),
+        (
+            {"warmStart": {"points": [{"train.batchSize": 64}], "fromJob": "yesterday"}},
+            "# start       1 point(s) first, results of yesterday",
+        ),
+    ],
+    ids=["asha", "hyperband", "median", "warm-start"],
+)
+def test_a_search_is_planned_with_its_early_stopping_and_its_start(
+    trimtab: RunCommand, write_manifest: WriteManifest, search: dict[str, object], expected: str
+) -> None:
+    output = trimtab("plan", write_manifest(stages={"search": search, "train": {}})).stdout
+
+    assert expected in output.splitlines()
+
+
+def test_a_word_that_kubectl_takes_for_a_boolean_is_quoted(
+    trimtab: RunCommand, write_manifest: WriteManifest
+) -> None:
+    train = {"precision": {"lossScale": {"mode": "Off"}}}
+
+    output = trimtab("plan", write_manifest(stages={"train": train})).stdout
+
+    assert "mode: 'Off'" in output
+
+
+def test_device_and_workers_are_planned(trimtab: RunCommand, write_manifest: WriteManifest) -> None:
+    path = write_manifest(stages={"train": {"numWorkers": 2}}, cluster={"device": "cuda"})
+
+    output = trimtab("plan", path).stdout
+
+    assert "# device      a GPU; without one that works the job fails" in output
+    assert "# workers     2 for each training" in output
 
 
 @pytest.mark.parametrize(
@@ -52,6 +103,8 @@ def test_a_job_without_search_has_no_trials(
     assert "# trials      none" in output
     assert expected in output
     assert "# candidates  1: dense" in output
+    assert "# stopping" not in output
+    assert "# start" not in output
 
 
 def test_given_weights_need_no_training(trimtab: RunCommand, write_manifest: WriteManifest) -> None:
@@ -60,6 +113,7 @@ def test_given_weights_need_no_training(trimtab: RunCommand, write_manifest: Wri
     output = trimtab("plan", write_manifest(model=model, stages={"quantize": {}})).stdout
 
     assert "the given weights are compressed" in output
+    assert "# workers" not in output
 
 
 def test_programs_get_job_and_work_as_json(

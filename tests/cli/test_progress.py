@@ -9,19 +9,29 @@ from rich.progress import Progress
 from typing_extensions import override
 
 from report_builder import make_candidate, make_failed_report, make_report
+from trimtab_api.reports import TrialReport
 from trimtab_api.stages import StageName, StageReason, StageState
+from trimtab_api.v1alpha1.conditions import DegradedReason
+from trimtab_api.v1alpha1.runtime import FailureAction
+from trimtab_api.v1alpha1.status import FailureClass
 from trimtab_cli.rendering.progress import LiveReporter, PlainReporter, open_reporter
 from trimtab_cli.rendering.run_state import RunState
 from trimtab_trainer.reporting._base import (
     CandidateMeasured,
+    CheckpointRefused,
     Event,
     NewBest,
+    PrecisionFallback,
+    ProblemRaised,
+    ProblemSolved,
     RunResumed,
+    SamplesSkipped,
     StageEnded,
     StageProgress,
     StageStarted,
     TrialEnded,
     TrialProgress,
+    TrialRetried,
     TrialStarted,
     WarningRaised,
 )
@@ -30,6 +40,8 @@ TRIAL = make_report().trials[0]
 FAILED = make_failed_report().trials[1]
 FAILED_MESSAGE = "metric accuracy is missing; the task gave <loss> and f1"
 RATE = {"train.learningRate": 0.003}
+FULL = DegradedReason.STORAGE_FULL
+RETRIED = TrialRetried(1, 0, FailureClass.OOM, "out of memory", FailureAction.SHRINK_BATCH)
 SEARCH: list[Event] = [
     StageStarted(StageName.SEARCH, 4),
     TrialStarted(0, 0, RATE, 4),
@@ -88,6 +100,19 @@ def print_lines(*events: Event) -> list[str]:
             "candidate pruned: accuracy 97.41 %; on edge 0.162 MiB, 0.0893 ms p50, 1.58×; accepted",
         ),
         (WarningRaised("BudgetBelowNoise"), "warning: BudgetBelowNoise"),
+        (RETRIED, "trial 1: OOM: out of memory; runs again (ShrinkBatch)"),
+        (ProblemRaised(FULL, "no room in runs"), "waiting, StorageFull: no room in runs"),
+        (ProblemSolved(FULL, 190), "going on after 3 min 10 s: StorageFull is over"),
+        (
+            SamplesSkipped(3, ["cat/a.png", "dog/b.png"]),
+            "3 samples cannot be read and left out: cat/a.png, dog/b.png, …",
+        ),
+        (SamplesSkipped(1, ["a.png"]), "1 sample cannot be read and left out: a.png"),
+        (CheckpointRefused("epoch 3: wrong hash"), "checkpoint refused: epoch 3: wrong hash"),
+        (
+            PrecisionFallback("trial 4", "fp16", "bf16"),
+            "trial 4: fp16 does not hold its numbers, goes on in bf16",
+        ),
         (TrialEnded(FAILED), f"trial 1: failed, TrialError: {FAILED_MESSAGE} (1 done)"),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
@@ -96,12 +121,52 @@ def test_each_event_is_one_plain_line(event: Event, line: str) -> None:
     assert print_lines(event) == [line]
 
 
-def test_a_rejected_candidate_is_printed_with_the_reason() -> None:
-    candidate = make_candidate("dense-int8", rejected="neither smaller nor faster")
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (StageReason.NO_GAIN, "; rejected: 2 ms against 1 ms"),
+        (StageReason.BUDGET_EXCEEDED, "; over the limit: 2 ms against 1 ms"),
+        (None, "; over the limit: 2 ms against 1 ms"),
+    ],
+)
+def test_what_keeps_a_candidate_from_shipping_is_printed(
+    reason: StageReason | None, words: str
+) -> None:
+    candidate = make_candidate("dense-int8", rejected="2 ms against 1 ms", reason=reason)
 
     (line,) = print_lines(CandidateMeasured(candidate))
 
-    assert line.endswith("rejected: neither smaller nor faster")
+    assert line.endswith(words)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (
+            {"state": "Stopped", "metrics": {"accuracy": 0.5}},
+            "stopped early after 12 epochs, accuracy 50.00 %",
+        ),
+        (
+            {"state": "Infeasible", "violations": {"params max 2000": 300}, "metrics": {}},
+            "infeasible after 4.6 s, over the limit: params max 2000 by 300",
+        ),
+        (
+            {"violations": {"size_mib@edge max 2": 0.5}, "values": {"accuracy": 0.9}},
+            "accuracy 90.00 % in 4.6 s, over the limit: size_mib@edge max 2 by 0.500 MiB",
+        ),
+        (
+            {"state": "Infeasible", "failure": {"class": "OOM", "message": "out of memory"}},
+            "infeasible, OOM: out of memory",
+        ),
+    ],
+    ids=["stopped", "infeasible", "past a limit", "out of memory"],
+)
+def test_a_trial_line_tells_how_it_ended(fields: dict[str, object], words: str) -> None:
+    plain = {**TRIAL.model_dump(by_alias=True), "values": {}}
+
+    (line,) = print_lines(TrialEnded(TrialReport.model_validate({**plain, **fields})))
+
+    assert line == f"trial 0: {words} (1 done)"
 
 
 def test_a_trial_line_tells_what_is_left() -> None:
@@ -110,8 +175,8 @@ def test_a_trial_line_tells_what_is_left() -> None:
     assert last.endswith("(2/4, about 1 min 00 s left)")
 
 
-def test_trials_in_progress_print_nothing() -> None:
-    assert print_lines(SEARCH[1], SEARCH[2]) == []
+def test_what_moves_a_bar_alone_prints_nothing() -> None:
+    assert print_lines(SEARCH[1], SEARCH[2], StageProgress(StageName.TRAIN, 1.5, 12)) == []
 
 
 def test_a_closed_pipe_does_not_end_the_run() -> None:
@@ -134,6 +199,64 @@ def test_remaining_time_follows_the_pace_of_this_start_alone() -> None:
 
     state.apply(TrialEnded(TRIAL.model_copy(update={"number": 4})), now=120)
     assert state.remaining(now=120) == pytest.approx(5 * 20)
+
+
+def test_time_spent_waiting_says_nothing_of_the_pace() -> None:
+    state = RunState()
+    state.apply(StageStarted(StageName.SEARCH, 10), now=0)
+    state.apply(TrialEnded(TRIAL), now=10)
+
+    state.apply(ProblemRaised(FULL, "no room"), now=10)
+    assert state.problem is not None
+    state.apply(ProblemSolved(FULL, 500), now=510)
+
+    assert state.problem is None
+    assert state.remaining(now=510) == pytest.approx(9 * 10)
+
+
+def test_an_epoch_that_is_under_way_counts_in_part() -> None:
+    state = RunState()
+    state.apply(StageStarted(StageName.SEARCH, 4), now=0)
+    state.apply(TrialProgress(0, 0, 1, 4, {}, 0.5), now=1)
+
+    assert state.running[0].position == 1.5
+    assert state.position == pytest.approx(0.375)
+
+
+def test_a_trial_that_runs_again_starts_over_and_is_counted() -> None:
+    state = RunState()
+    for event in (
+        TrialStarted(1, 0, RATE, 4),
+        TrialProgress(1, 0, 3, 4, {"accuracy": 0.5}),
+        RETRIED,
+    ):
+        state.apply(event, now=0)
+    assert (state.running[1].position, state.running[1].retries) == (0, 1)
+
+    state.apply(TrialProgress(1, 0, 2, 4, {}), now=1)
+    assert (state.running[1].position, state.running[1].retries) == (2, 1)
+
+
+def test_bars_show_a_part_of_an_epoch_a_second_run_and_what_is_waited_for() -> None:
+    bars = Progress(auto_refresh=False, console=Console(file=io.StringIO(), width=120))
+    reporter = LiveReporter(bars, metric="accuracy", clock=Ticks())
+
+    for event in (
+        StageStarted(StageName.SEARCH, 4),
+        TrialStarted(1, 0, RATE, 4),
+        RETRIED,
+        TrialProgress(1, 0, 1, 4, {"accuracy": 0.6}, 0.25),
+        ProblemRaised(FULL, "no room in runs"),
+    ):
+        reporter.publish(event)
+
+    run, _, trial = bars.tasks
+    assert run.fields["note"] == "waiting, StorageFull: no room in runs"
+    assert trial.completed == pytest.approx(1.25)
+    assert trial.fields["note"] == "epoch 1/4, accuracy 60.00 %, run 2"
+
+    reporter.publish(ProblemSolved(FULL, 10))
+    assert run.fields["note"] == "0 of 6 stages"
 
 
 def test_bars_show_the_stage_its_trials_and_the_best() -> None:

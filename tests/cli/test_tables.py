@@ -40,6 +40,20 @@ def test_the_verdict_is_a_sentence_with_paths(capsys: pytest.CaptureFixture[str]
     ]
 
 
+def test_a_candidate_past_a_limit_is_not_called_rejected(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = print_lines(make_missed_report(), capsys)
+
+    verdicts = {line.split()[0]: line.rstrip() for line in lines[3:7]}
+    assert verdicts["dense"].endswith(" over")
+    assert verdicts["dense-int8"].endswith("rejected")
+    assert verdicts["pruned-int8"].endswith("ships")
+    assert "pruned over the limit: speedup@edge min 4 is missed" in lines
+    assert "dense-int8 rejected: speedup@edge min 1.6 is missed: 1.563" in lines
+    assert max(map(len, lines[:7])) <= 80
+
+
 def test_a_missed_limit_is_named_with_its_figure(capsys: pytest.CaptureFixture[str]) -> None:
     lines = print_lines(make_missed_report(), capsys)
 

@@ -30,6 +30,19 @@ def test_findings_of_all_files_are_printed(
     assert "missing.yaml: (document): must be a readable file" in result.stdout
 
 
+def test_a_point_outside_the_space_is_found_at_its_line(
+    trimtab: RunCommand, write_manifest: WriteManifest
+) -> None:
+    stages = {"search": {"warmStart": {"points": [{"train.batchSize": 33}]}}, "train": {}}
+    path = write_manifest(stages=stages)
+
+    result = trimtab("validate", path)
+
+    assert result.exit_code == 2
+    where = "spec.stages.search.warmStart.points[0].train.batchSize"
+    assert result.stdout == f"{path}:1: {where}: must be one of 32, 64, 128 (got 33)\n"
+
+
 def test_programs_get_findings_as_json(trimtab: RunCommand, write_manifest: WriteManifest) -> None:
     path = write_manifest(seed=-1)
 

@@ -22,7 +22,7 @@ from trimtab_api.reports import (
     TrialReport,
 )
 from trimtab_api.stages import STAGE_ORDER, StageName, StageReason, StageState
-from trimtab_api.v1alpha1.conditions import FailedReason
+from trimtab_api.v1alpha1.conditions import DegradedReason, FailedReason
 from trimtab_api.v1alpha1.goals import Profile
 from trimtab_api.v1alpha1.job import OptimizationJob
 from trimtab_api.v1alpha1.status import (
@@ -40,6 +40,7 @@ __all__ = [
     "make_failed_report",
     "make_manifest",
     "make_missed_report",
+    "make_partial_parts",
     "make_partial_report",
     "make_parts",
     "make_report",
@@ -96,6 +97,10 @@ class ReportParts:
     budget_spent: dict[str, float] = field(default_factory=dict)
     failure: tuple[FailedReason, str] | None = None
     finished: bool = True
+    problem: tuple[DegradedReason, str] | None = None
+    had_problem: bool = False
+    extended: bool = False
+    precision: PrecisionStatus = field(default_factory=lambda: PrecisionStatus(dtype="fp32"))
     warnings: tuple[str, ...] = ()
 
     def build(self) -> RunReport:
@@ -158,8 +163,11 @@ class ReportParts:
             )
             if baseline
             else None,
-            precision=PrecisionStatus(dtype="fp32"),
+            precision=self.precision,
             failure=self.failure,
+            problem=self.problem,
+            had_problem=self.had_problem,
+            extended=self.extended,
             finished=self.finished,
             node="bench-host",
             proxy=True,
@@ -218,6 +226,11 @@ def make_failed_report() -> RunReport:
 
 def make_partial_report() -> RunReport:
     """Return the report of a run that was stopped while it pruned."""
+    return make_partial_parts().build()
+
+
+def make_partial_parts() -> ReportParts:
+    """Return the parts of a run that was stopped while it pruned."""
     parts = make_parts()
     parts.finished = False
     parts.candidates = parts.candidates[:1]
@@ -226,7 +239,7 @@ def make_partial_report() -> RunReport:
     parts.stages = {name: parts.stages[name] for name in (StageName.SEARCH, StageName.TRAIN)} | {
         StageName.PRUNE: StageStatus(name=StageName.PRUNE, state=StageState.RUNNING)
     }
-    return parts.build()
+    return parts
 
 
 def make_parts() -> ReportParts:

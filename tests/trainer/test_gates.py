@@ -1,11 +1,11 @@
 """Whole jobs in one process with a stand-in where a back-end must misbehave on cue."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from trimtab_api.reports import RunReport
 from trimtab_api.stages import StageName
@@ -23,13 +23,15 @@ from trimtab_trainer.stages import _work, quantize
 class Silence(AbstractReporter):
     """Listens and forgets."""
 
+    @override
     def publish(self, event: Event) -> None:
         del event
 
 
-def start_in_process(*, threads_per_slot: int, **arguments: Any) -> InProcessExecutor:
-    del threads_per_slot
-    return InProcessExecutor(**arguments)
+def start_in_process(
+    *, slots: int, make_bench: Callable[[], object], code_dir: Path | None, **_: object
+) -> InProcessExecutor:
+    return InProcessExecutor(slots=slots, make_bench=make_bench, code_dir=code_dir)
 
 
 def run_job(folder: Path, monkeypatch: pytest.MonkeyPatch, **spec: object) -> RunReport:

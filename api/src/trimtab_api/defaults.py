@@ -1,40 +1,39 @@
-"""The computed defaults of a job, the points of a grid, and how much work a job is.
+"""The computed defaults of a job, and how much work a job is.
 
 Pure; shared by the plan, the local run and, in a cluster, the operator.
 """
 
-import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trimtab_api.v1alpha1._types import Scalar
-from trimtab_api.v1alpha1.goals import Prefer, Profile, Target
+from trimtab_api.spaces import grid_points, grid_size, is_finite_space
+from trimtab_api.v1alpha1.goals import Objective, Prefer, Profile, Target
 from trimtab_api.v1alpha1.job import OptimizationJob, Spec
 from trimtab_api.v1alpha1.prune import Amount, Prune
+from trimtab_api.v1alpha1.runtime import FailureAction
 from trimtab_api.v1alpha1.search import (
     Categorical,
+    EarlyStopping,
     LogUniform,
-    NumberType,
     Parameter,
     Search,
     SearchSpace,
-    Uniform,
 )
+from trimtab_api.v1alpha1.status import FailureClass
 from trimtab_api.v1alpha1.train import Train
 
 __all__ = [
     "DEFAULT_PARAMETERS",
+    "DETECTED_PROFILE",
     "PROFILES",
     "ProfileDefaults",
     "WorkPlan",
+    "compute_trials",
     "count_work",
     "expand_job",
+    "failure_actions",
     "grid_points",
-    "grid_size",
-    "is_finite_space",
-    "space_size",
-    "space_values",
 ]
 
 _TRIALS = 20
@@ -63,6 +62,9 @@ PROFILES: dict[Profile, ProfileDefaults] = {
     Profile.CPU_SERVER: ProfileDefaults(0.3, 8, 8, None, Prefer.SPEED, "throughput_per_s"),
 }
 
+DETECTED_PROFILE = Profile.CPU_SERVER
+"""The profile of a local target that names none: there are no profiles for GPUs yet."""
+
 DEFAULT_PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         name="train.learningRate",
@@ -79,6 +81,29 @@ DEFAULT_PARAMETERS: tuple[Parameter, ...] = (
 )
 """What is searched when the manifest names no parameters."""
 
+_FAILURE_ACTIONS: dict[FailureClass, tuple[FailureAction, ...]] = {
+    FailureClass.OOM: (FailureAction.SHRINK_BATCH, FailureAction.MARK_INFEASIBLE),
+    FailureClass.DIVERGED: (FailureAction.FALLBACK_PRECISION, FailureAction.MARK_FAILED),
+    FailureClass.TRIAL_ERROR: (FailureAction.MARK_FAILED,),
+    FailureClass.USER_ERROR: (FailureAction.FAIL_JOB,),
+    FailureClass.TIMEOUT: (FailureAction.RETRY, FailureAction.MARK_FAILED),
+    # Some points kill every process that tries them, so retries must end.
+    FailureClass.NODE_LOST: (*(FailureAction.RETRY,) * 3, FailureAction.MARK_FAILED),
+    FailureClass.PREEMPTED: (FailureAction.RETRY,),
+}
+
+
+def failure_actions(spec: Spec, failure_class: FailureClass) -> tuple[FailureAction, ...]:
+    """Return what follows from failures of a class: a rule of the job, else the default.
+
+    The first failure of a trial takes the first action, the next one the next, all further ones
+    the last.
+    """
+    for rule in spec.failure_policy.overrides:
+        if rule.failure_class is failure_class:
+            return rule.actions
+    return _FAILURE_ACTIONS[failure_class]
+
 
 def expand_job(job: OptimizationJob, *, cores: int, detected: Profile) -> OptimizationJob:
     """Return the job with every computed default filled in.
@@ -93,7 +118,7 @@ def expand_job(job: OptimizationJob, *, cores: int, detected: Profile) -> Optimi
     stages = spec.stages
     first = targets[0].profile or detected
     expanded = {
-        "search": _expand_search(stages.search) if stages.search else None,
+        "search": _expand_search(stages.search, spec.objectives) if stages.search else None,
         "train": _expand_train(stages.train) if stages.train else None,
         "prune": _expand_prune(stages.prune, stages.train, PROFILES[first])
         if stages.prune
@@ -121,17 +146,35 @@ def _expand_target(target: Target, cores: int, detected: Profile) -> Target:
     )
 
 
-def _expand_search(search: Search) -> Search:
+def _expand_search(search: Search, objectives: Sequence[Objective]) -> Search:
     parameters = search.parameters or DEFAULT_PARAMETERS
-    trials = search.num_trials
-    if trials is None:
-        trials = grid_size(parameters) if search.algorithm.grid is not None else _TRIALS
+    trials = search.num_trials or compute_trials(search)
     failed = search.max_failed_trials
     if failed is None:
         failed = max(_FAILED_LEAST, math.floor(trials * _FAILED_SHARE))
     return search.model_copy(
-        update={"parameters": parameters, "num_trials": trials, "max_failed_trials": failed}
+        update={
+            "parameters": parameters,
+            "num_trials": trials,
+            "max_failed_trials": failed,
+            "early_stopping": _expand_stopping(search.early_stopping, objectives),
+        }
     )
+
+
+def compute_trials(search: Search) -> int:
+    """Return how many trials a search has that does not say: all points of a grid, else 20."""
+    if search.algorithm.grid is None:
+        return _TRIALS
+    return grid_size(search.parameters or DEFAULT_PARAMETERS)
+
+
+def _expand_stopping(
+    stopping: EarlyStopping | None, objectives: Sequence[Objective]
+) -> EarlyStopping | None:
+    if stopping is None or stopping.metric is not None:
+        return stopping
+    return stopping.model_copy(update={"metric": objectives[0].metric})
 
 
 def _expand_train(train: Train) -> Train:
@@ -152,78 +195,6 @@ def _expand_prune(prune: Prune, train: Train | None, profile: ProfileDefaults) -
             "finetune": finetune,
         }
     )
-
-
-def is_finite_space(space: SearchSpace) -> bool:
-    """Return whether a space has finitely many values that a grid would list."""
-    if space.uniform is not None:
-        return space.uniform.step is not None or space.uniform.type is NumberType.INT
-    if space.log_uniform is not None:
-        return space.log_uniform.type is NumberType.INT
-    return True
-
-
-def space_values(space: SearchSpace) -> Sequence[Scalar]:
-    """Return the distinct values of a finite space, smallest or first choice first.
-
-    Raises:
-        ValueError: The space is not finite.
-    """
-    if space.categorical is not None:
-        return _distinct(space.categorical.choices)
-    bounds = space.uniform or space.log_uniform
-    if bounds is None:
-        raise ValueError(f"a search space must have exactly one kind but got {space}")
-    step = _step(bounds)
-    values = (bounds.min + step * index for index in range(space_size(space)))
-    if bounds.type is NumberType.INT:
-        return [int(value) for value in values]
-    return [min(round(value, 12), bounds.max) for value in values]
-
-
-def space_size(space: SearchSpace) -> int:
-    """Return how many distinct values a finite space has, without listing a range.
-
-    Raises:
-        ValueError: The space is not finite.
-    """
-    if space.categorical is not None:
-        return len(_distinct(space.categorical.choices))
-    bounds = space.uniform or space.log_uniform
-    if bounds is None or not is_finite_space(space):
-        raise ValueError(f"a space of a grid must be finite but got {space}")
-    # Half a thousandth of a step absorbs the rounding of the division, no more.
-    return math.floor((bounds.max - bounds.min) / _step(bounds) + 5e-4) + 1
-
-
-def _step(bounds: Uniform | LogUniform) -> float:
-    return (bounds.step if isinstance(bounds, Uniform) else None) or 1.0
-
-
-def _distinct(choices: Sequence[Scalar]) -> list[Scalar]:
-    """Drop repeats; 1, 1.0 and true are equal to Python but different choices."""
-    return list({(type(choice), choice): choice for choice in choices}.values())
-
-
-def grid_points(parameters: Sequence[Parameter]) -> Iterator[dict[str, Scalar]]:
-    """Yield every point of a finite space once, the last parameter changing fastest.
-
-    Raises:
-        ValueError: A parameter's space is not finite.
-    """
-    names = [parameter.name for parameter in parameters]
-    values = [space_values(parameter.search_space) for parameter in parameters]
-    for point in itertools.product(*values):
-        yield dict(zip(names, point, strict=True))
-
-
-def grid_size(parameters: Sequence[Parameter]) -> int:
-    """Return the number of points of a finite space.
-
-    Raises:
-        ValueError: A parameter's space is not finite.
-    """
-    return math.prod(space_size(parameter.search_space) for parameter in parameters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +237,7 @@ def count_work(spec: Spec) -> WorkPlan:
 def _count_trials(search: Search) -> int:
     """A finite space ends after its distinct points, whatever numTrials says."""
     parameters = search.parameters or DEFAULT_PARAMETERS
-    trials = search.num_trials or _TRIALS
+    trials = search.num_trials or compute_trials(search)
     if all(is_finite_space(parameter.search_space) for parameter in parameters):
         return min(trials, grid_size(parameters))
     return trials

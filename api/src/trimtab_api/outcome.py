@@ -18,9 +18,11 @@ from trimtab_api.selection import (
     worsening,
 )
 from trimtab_api.stages import StageName, StageState
+from trimtab_api.status_size import fit_status
 from trimtab_api.v1alpha1.conditions import (
     CompleteReason,
     ConditionType,
+    DegradedReason,
     FailedReason,
     GoalsMetReason,
 )
@@ -66,14 +68,22 @@ class RunFacts:
     stages: tuple[StageStatus, ...]
     trials: Sequence[TrialReport] = ()
     running_trials: int = 0
+    cached_trials: int = 0
+    """Trials of an earlier job that the search knows."""
     baseline: BaselineReport | None = None
     candidates: Sequence[CandidateReport] = ()
     budget: BudgetStatus | None = None
     precision: PrecisionStatus | None = None
     failure: tuple[FailedReason, str] | None = None
     """Why the job failed; None while it did not."""
+    problem: tuple[DegradedReason, str] | None = None
+    """What the job waits for now, and the words for people."""
+    had_problem: bool = False
+    """Whether it ever waited so."""
     finished: bool = False
     """Whether all stages ended and every target was measured."""
+    extended: bool = False
+    """Whether it was finished before numTrials was raised."""
     node: str | None = None
     """Where targets were measured."""
     proxy: bool = False
@@ -85,7 +95,7 @@ def build_status(facts: RunFacts) -> Status:
     picks = _pick_for_targets(facts) if facts.finished else {}
     stage = _current_stage(facts.stages)
     state = _job_state(facts)
-    return Status(
+    status = Status(
         conditions=tuple(_conditions(facts, list(picks.values()))),
         state=state,
         stage=stage,
@@ -108,6 +118,7 @@ def build_status(facts: RunFacts) -> Status:
         precision=facts.precision,
         failures=tuple(_count_failures(facts.trials)),
     )
+    return fit_status(status)
 
 
 def shorten(message: str) -> str:
@@ -117,13 +128,23 @@ def shorten(message: str) -> str:
 
 
 def best_trial(trials: Sequence[TrialReport], spec: Spec) -> BestTrial | None:
-    """Return the succeeded trial that is best in the primary objective, the first among equals."""
+    """Return the succeeded trial that is best in the primary objective, the first among equals.
+
+    One that is past no limit comes before all that are.
+    """
     primary = spec.objectives[0]
     sign = 1 if primary.direction is Direction.MAXIMIZE else -1
     rated = [trial for trial in trials if trial.state is TrialState.SUCCEEDED and trial.values]
     if not rated:
         return None
-    best = max(rated, key=lambda trial: (sign * trial.values[primary.metric], -trial.number))
+    best = max(
+        rated,
+        key=lambda trial: (
+            not trial.violations,
+            sign * trial.values[primary.metric],
+            -trial.number,
+        ),
+    )
     return BestTrial(
         trial=best.number,
         value=best.values[primary.metric],
@@ -159,14 +180,26 @@ def _current_stage(stages: Sequence[StageStatus]) -> StageName | None:
 
 def _conditions(facts: RunFacts, picks: Sequence[Pick]) -> Iterator[Condition]:
     yield _goals_condition(facts, picks)
+    kind = ConditionType.DEGRADED
+    if facts.problem is not None:
+        reason, message = facts.problem
+        yield _condition(kind, "True", reason, message, facts.now)
+    elif facts.had_problem:
+        yield _condition(kind, "False", DegradedReason.RECOVERED, "", facts.now)
+    yield from _terminal_conditions(facts, picks)
+
+
+def _terminal_conditions(facts: RunFacts, picks: Sequence[Pick]) -> Iterator[Condition]:
     if facts.failure is not None:
         reason, message = facts.failure
         yield _condition(ConditionType.FAILED, "True", reason, message, facts.now)
-    elif facts.finished:
+        return
+    kind = ConditionType.COMPLETE
+    if facts.finished:
         message = _message(facts, picks)
-        yield _condition(
-            ConditionType.COMPLETE, "True", CompleteReason.FINISHED, message, facts.now
-        )
+        yield _condition(kind, "True", CompleteReason.FINISHED, message, facts.now)
+    elif facts.extended:
+        yield _condition(kind, "False", CompleteReason.STUDY_EXTENDED, "", facts.now)
 
 
 def _goals_condition(facts: RunFacts, picks: Sequence[Pick]) -> Condition:
@@ -214,6 +247,8 @@ def _condition(kind: ConditionType, status: str, reason: str, message: str, now:
 def _message(facts: RunFacts, picks: Sequence[Pick]) -> str:
     if facts.failure is not None:
         return shorten(f"{facts.failure[0]}: {facts.failure[1]}")
+    if facts.problem is not None:
+        return shorten(f"{facts.problem[0]}: {facts.problem[1]}")
     if not picks:
         return ""
     missed = list(_missed([pick for pick in picks if not pick.feasible]))
@@ -234,7 +269,7 @@ def _count_trials(facts: RunFacts) -> TrialCounts:
         failed=states[TrialState.FAILED],
         stopped=states[TrialState.STOPPED],
         infeasible=states[TrialState.INFEASIBLE],
-        cached=states[TrialState.CACHED],
+        cached=facts.cached_trials,
     )
 
 

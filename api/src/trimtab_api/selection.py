@@ -15,6 +15,7 @@ from trimtab_api.v1alpha1.goals import Constraint, Direction, Objective, Prefer,
 from trimtab_api.v1alpha1.job import Spec
 
 __all__ = [
+    "ROUNDING",
     "Margin",
     "Pick",
     "describe_constraint",
@@ -26,7 +27,7 @@ __all__ = [
 ]
 
 # A limit is kept when it is missed by less than this share of itself: the rounding of floats.
-_ROUNDING = 1e-9
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Margin:
     @property
     def met(self) -> bool:
         """Return whether the limit is kept."""
-        return self.value is not None and self.margin >= -_ROUNDING * max(1.0, abs(self.limit))
+        return self.value is not None and self.margin >= -ROUNDING * max(1.0, abs(self.limit))
 
     @property
     def severity(self) -> float:

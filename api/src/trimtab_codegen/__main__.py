@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
 from trimtab_api.reports import RunReport
 from trimtab_codegen.crd import PLURAL, build_crd
@@ -19,6 +20,7 @@ from trimtab_codegen.reference import render_reference
 
 _ROOT = Path(__file__).parents[3]
 _HEADER = "GENERATED from api/ by trimtab_codegen; do not edit"
+_BOOLEANS_OF_YAML_1_1 = {"y", "yes", "n", "no", "on", "off"}
 _JSON_SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -69,9 +71,19 @@ def _render_yaml(document: dict[str, Any]) -> str:
     yaml.allow_unicode = True
     yaml.representer.ignore_aliases = lambda *_: True
     buffer = io.StringIO()
-    yaml.dump(document, buffer)
+    yaml.dump(_quote_booleans(document), buffer)
     # Where a text is folded, the blank before the line break means nothing.
     return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
+
+
+def _quote_booleans(node: Any) -> Any:
+    """Quote the words that YAML 1.1, which kubectl reads, takes for true and false."""
+    if isinstance(node, dict):
+        return {key: _quote_booleans(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_quote_booleans(item) for item in node]
+    is_boolean = isinstance(node, str) and node.lower() in _BOOLEANS_OF_YAML_1_1
+    return SingleQuotedScalarString(node) if is_boolean else node
 
 
 def _render_report_schema() -> str:

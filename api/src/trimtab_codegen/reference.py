@@ -20,11 +20,14 @@ from trimtab_api.v1alpha1._base import ApiModel, Mutability, OneOf
 from trimtab_api.v1alpha1.conditions import (
     CompleteReason,
     ConditionType,
+    DegradedReason,
     FailedReason,
     GoalsMetReason,
 )
 from trimtab_api.v1alpha1.job import API_VERSION, GROUP, KIND, Spec
+from trimtab_api.v1alpha1.runtime import FailureAction
 from trimtab_api.v1alpha1.status import Status
+from trimtab_api.v1alpha1.train import LossScaleMode, PrecisionDtype
 from trimtab_codegen.crd import PLURAL, build_spec_schema, build_status_schema
 from trimtab_codegen.structural import iter_fields, model_below
 
@@ -42,9 +45,17 @@ _LEGEND = (
 )
 _REASONS: dict[ConditionType, type[StrEnum]] = {
     ConditionType.GOALS_MET: GoalsMetReason,
+    ConditionType.DEGRADED: DegradedReason,
     ConditionType.COMPLETE: CompleteReason,
     ConditionType.FAILED: FailedReason,
 }
+_WORDS: dict[str, type[StrEnum]] = {
+    "spec.stages.train.precision.dtype": PrecisionDtype,
+    "spec.stages.train.precision.lossScale.mode": LossScaleMode,
+    "spec.failurePolicy.rules[].actions": FailureAction,
+}
+"""Fields whose words need an explanation each."""
+
 _CHANGES = {
     None: "no",
     Mutability.AT_ONCE: "at once",
@@ -72,6 +83,8 @@ def render_reference() -> str:
         "## Rules",
         "Beside types and bounds:",
         "\n".join(f"- `{path}`: {text}." for path, text in _iter_rules()),
+        "## Words",
+        *_render_words(),
         "## Conditions",
         *_render_conditions(),
         "## Reasons of stages",
@@ -125,7 +138,10 @@ def _render_status() -> Iterator[str]:
     yield _render_table(("Field", "Type", "Meaning"), rows)
 
 
-def _iter_paths(model: type[ApiModel], schema: Schema, path: str) -> Iterator[_Field]:
+def _iter_paths(
+    model: type[ApiModel], schema: Schema, path: str, inherited: Mutability | None = None
+) -> Iterator[_Field]:
+    """Yield the fields of a model and of its parts, which change with the field that holds them."""
     for name, alias in iter_fields(model):
         node = schema["properties"][alias]
         part = model_below(model, name)
@@ -134,13 +150,13 @@ def _iter_paths(model: type[ApiModel], schema: Schema, path: str) -> Iterator[_F
             schema=node,
             is_required=alias in schema.get("required", ()),
             part=part,
-            mutability=model.mutability.get(name),
+            mutability=model.mutability.get(name, inherited),
         )
         yield field
         if part is not None and node["type"] == "array":
-            yield from _iter_paths(part, node["items"], f"{field.path}[]")
+            yield from _iter_paths(part, node["items"], f"{field.path}[]", field.mutability)
         elif part is not None:
-            yield from _iter_paths(part, node, field.path)
+            yield from _iter_paths(part, node, field.path, field.mutability)
 
 
 def _render_type(schema: Schema) -> str:
@@ -208,6 +224,12 @@ def _rules_of(model: type[ApiModel], path: str) -> Iterator[tuple[str, str]]:
     for rule in model.rules:
         where = path if rule.field is None else f"{path}.{aliases[rule.field]}"
         yield where, rule.message
+
+
+def _render_words() -> Iterator[str]:
+    for path, words in _WORDS.items():
+        yield f"Of `{path}`:"
+        yield _render_table(("Word", "Meaning"), _iter_words(words))
 
 
 def _render_conditions() -> Iterator[str]:

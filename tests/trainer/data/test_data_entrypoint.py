@@ -63,6 +63,18 @@ def test_arguments_reach_the_entry_point(tmp_path: Path) -> None:
     assert load(tmp_path, body, args={"classes": 5}).num_classes == 5
 
 
+def test_a_class_that_training_lacks_is_fine_where_the_network_has_it(tmp_path: Path) -> None:
+    name = write_module(
+        tmp_path,
+        PRELUDE + "def build(): return {'train': Rows([0, 1, 3] * 9), 'test': Rows([2, 4])}",
+    )
+    dataset = Dataset(entrypoint=f"{name}:build")
+    data = load_dataset(dataset, seed=0, code_dir=tmp_path, data_root=tmp_path, num_classes=5)
+    assert data.num_classes == 5
+    with pytest.raises(DatasetInvalidError, match=r"sample 2 of split train .* but has 3"):
+        load_dataset(dataset, seed=0, code_dir=tmp_path, data_root=tmp_path)
+
+
 def test_a_tensor_data_set_gives_the_same_batches(tmp_path: Path) -> None:
     body = """
 def build():

@@ -7,9 +7,12 @@ import pytest
 import torch
 
 from image_data import make_images, write_idx
-from trimtab_api.v1alpha1.model import Dataset
+from trimtab_api.v1alpha1.model import Cache, Dataset
+from trimtab_trainer.data import idx
+from trimtab_trainer.data._base import DataBundle
 from trimtab_trainer.data.catalog import load_dataset
 from trimtab_trainer.data.idx import load_idx, read_idx
+from trimtab_trainer.data.node_cache import NodeCache
 from trimtab_trainer.errors import DatasetInvalidError, DatasetUnavailableError
 
 DATASET = Dataset(idx="pvc://data/mnist")
@@ -122,3 +125,37 @@ def test_f64_a_torn_gzip_file_is_refused(tmp_path: Path, keep: int) -> None:
     packed.write_bytes(packed.read_bytes()[:keep])
     with pytest.raises(DatasetInvalidError):
         read_idx(packed, dimensions=1)
+
+
+def test_a_class_without_a_sample_is_fine_where_the_network_has_it(
+    folder: Path, tmp_path: Path
+) -> None:
+    labels = torch.arange(40) % 4
+    write_idx(folder / "train-labels-idx1-ubyte", labels + (labels == 3))
+    data = load_dataset(DATASET, seed=0, code_dir=None, data_root=tmp_path, num_classes=5)
+    assert data.num_classes == 5
+    with pytest.raises(DatasetInvalidError, match=r"has 4; .* set model\.args\.num_classes"):
+        load_dataset(DATASET, seed=0, code_dir=None, data_root=tmp_path)
+
+
+@pytest.mark.parametrize("tested", [False, True])
+def test_a_node_keeps_one_copy_while_the_files_stay(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tested: bool
+) -> None:
+    if tested:
+        given = make_images(10, seed=1)
+        write_idx(folder / "test-images-idx3-ubyte", given.images.squeeze(1))
+        write_idx(folder / "test-labels-idx1-ubyte", given.labels)
+    plain = load_idx(folder, DATASET, seed=0)
+    node = NodeCache(tmp_path / "cache")
+    kept = DATASET.model_copy(update={"cache": Cache.NODE})
+
+    def load() -> DataBundle:
+        return load_dataset(kept, seed=0, code_dir=None, data_root=tmp_path, cache=node)
+
+    assert load().digest == plain.digest
+    monkeypatch.setattr(idx, "read_idx", lambda *_, **__: pytest.fail("read again"))
+    assert load().digest == plain.digest
+    (folder / "train-labels-idx1-ubyte").touch()
+    with pytest.raises(pytest.fail.Exception, match="read again"):
+        load()

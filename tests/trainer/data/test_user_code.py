@@ -68,6 +68,53 @@ def test_a_module_hidden_by_a_loaded_one_is_refused(tmp_path: Path) -> None:
         import_entrypoint("queue:build", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "hidden"),
+    [
+        ("statistics", "it hides the standard library's"),
+        ("yaml", "it hides .*yaml.__init__.py"),
+        ("zipapp", "it hides the standard library's"),
+    ],
+)
+@pytest.mark.parametrize("package", [False, True])
+def test_a_module_that_would_hide_an_installed_one_is_refused(
+    tmp_path: Path, name: str, hidden: str, package: bool
+) -> None:
+    own = write_module(tmp_path, "value = 1\n")
+    path = tmp_path / name / "__init__.py" if package else tmp_path / f"{name}.py"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("", encoding="utf-8")
+    with pytest.raises(UserError, match=f"module {name} beside the manifest .*: {hidden}"):
+        import_entrypoint(f"{own}:value", tmp_path)
+    assert str(tmp_path) not in sys.path  # nothing got to see it
+
+
+def test_plain_folders_and_folders_of_a_project_are_no_trouble(tmp_path: Path) -> None:
+    own = write_module(tmp_path, "import json\nvalue = json.dumps(1)\n")
+    (tmp_path / "json").mkdir()
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "__init__.py").write_text("", encoding="utf-8")
+    assert import_entrypoint(f"{own}:value", tmp_path) == "1"
+
+
+def test_packages_beside_the_manifest_import_each_other(tmp_path: Path) -> None:
+    files = {
+        "fleet/__init__.py": "",
+        "fleet/hulls/__init__.py": "from .wood import Oak",
+        "fleet/hulls/wood.py": "from ..sails import area\nclass Oak:\n    area = area",
+        "fleet/sails.py": "import harbour\narea = harbour.area",
+        "harbour.py": "area = 12",
+        "plain/parts.py": "from . import sizes\narea = sizes.area",
+        "plain/sizes.py": "area = 13",
+    }
+    for name, source in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source, encoding="utf-8")
+    assert import_entrypoint("fleet.hulls:Oak.area", tmp_path) == 12
+    assert import_entrypoint("plain.parts:area", tmp_path) == 13
+
+
 def test_f65_the_text_is_short_and_keeps_the_frame(tmp_path: Path) -> None:
     name = write_module(tmp_path, "def build():\n    raise ValueError('x' * 1000)\n")
     build = import_entrypoint(f"{name}:build", tmp_path)

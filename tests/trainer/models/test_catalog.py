@@ -42,6 +42,16 @@ def build(
     return build_model(model, data=data, image_size=image_size, code_dir=folder, data_root=folder)
 
 
+def watch_size(model: torch.nn.Module) -> list[tuple[int, ...]]:
+    """Return the sizes that the network will be given, as they come."""
+    seen: list[tuple[int, ...]] = []
+    assert isinstance(model, ImageModel)
+    model.network.register_forward_pre_hook(
+        lambda _, inputs: seen.append(tuple(inputs[0].shape[-2:]))
+    )
+    return seen
+
+
 @pytest.mark.parametrize("image_size", [None, 12])
 @pytest.mark.parametrize("name", ["mlp", "small-cnn"])
 def test_builtin_networks_take_decoded_images(
@@ -52,6 +62,43 @@ def test_builtin_networks_take_decoded_images(
     assert isinstance(model, ImageModel)
     images, _ = data.train.batch(torch.arange(3))
     assert model(images).shape == (3, 4)
+
+
+def test_images_that_are_too_small_are_enlarged_inside_the_model(tmp_path: Path) -> None:
+    data = make_bundle()
+    model = build(Model(builtin="torchvision/squeezenet1_1"), data, tmp_path).eval()
+    seen = watch_size(model)
+    images, _ = data.train.batch(torch.arange(2))
+    assert model(images).shape == (2, 4)
+    assert seen == [(17, 17)]
+
+
+def test_images_that_fit_keep_their_size(tmp_path: Path) -> None:
+    data = make_bundle(size=20)
+    model = build(Model(builtin="torchvision/squeezenet1_1"), data, tmp_path).eval()
+    seen = watch_size(model)
+    model(data.train.batch(torch.arange(2))[0])
+    assert seen == [(20, 20)]
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "message"),
+    [
+        ("squeezenet1_1", 16, "must be at least 17 for torchvision/squeezenet1_1 but is 16"),
+        ("vit_b_16", 30, "must be at least 16 and a multiple of 16 for .*/vit_b_16 but is 30"),
+    ],
+)
+def test_f65_a_size_that_the_network_does_not_take_is_named(
+    tmp_path: Path, name: str, size: int, message: str
+) -> None:
+    with pytest.raises(UserError, match=f"dataset.imageSize {message}"):
+        build(Model(builtin=f"torchvision/{name}"), make_bundle(), tmp_path, size)
+
+
+def test_f65_tensors_of_a_size_that_the_network_does_not_take_are_named(tmp_path: Path) -> None:
+    message = "size that torchvision/vgg11 takes, such as 32×32, but have 1×1"
+    with pytest.raises(UserError, match=message):
+        build(Model(builtin="torchvision/vgg11"), vectors(tmp_path), tmp_path)
 
 
 def test_a_users_network_gets_normalized_images(tmp_path: Path) -> None:

@@ -40,5 +40,7 @@ def test_patterns_add_up() -> None:
 
 
 def test_f66_pattern_that_matches_nothing_is_a_user_error_with_near_names() -> None:
-    with pytest.raises(UserError, match=r"prune.ignoreLayers: 'covn1' matches no layer.*near names: conv1"):
+    with pytest.raises(
+        UserError, match=r"prune.ignoreLayers: 'covn1' matches no layer.*near names: conv1"
+    ):
         match("conv2", "covn1")

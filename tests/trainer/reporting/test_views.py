@@ -1,45 +1,21 @@
-"""What the report says, before it is HTML: history, fronts, limits, order of trials."""
+"""What the report says of targets and of the run, before it is HTML: fronts, limits, what it waits for."""
 
 import pytest
 
-from report_builder import make_candidate, make_parts, make_report, make_trials
+from report_builder import make_candidate, make_partial_parts, make_parts, make_report
+from trimtab_api.stages import StageReason
+from trimtab_api.v1alpha1.conditions import DegradedReason
 from trimtab_api.v1alpha1.goals import Direction
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_api.verdict import describe_pick
-from trimtab_trainer.reporting.run_view import list_history, list_trial_rows, make_rows
+from trimtab_trainer.reporting.charts.targets import CandidateRole
+from trimtab_trainer.reporting.run_view import (
+    build_headline,
+    describe_recovery,
+    list_facts,
+    make_rows,
+)
 from trimtab_trainer.reporting.target_view import build_target, list_points, worst_allowed
-
-TRIALS = make_trials()
-
-
-@pytest.mark.parametrize("direction", Direction)
-def test_the_best_so_far_never_gets_worse(direction: Direction) -> None:
-    bests = [
-        point.best
-        for point in list_history(TRIALS[::-1], "accuracy", direction)
-        if point.best is not None
-    ]
-
-    assert bests == sorted(bests, reverse=direction is Direction.MINIMIZE)
-    assert len(bests) == len(TRIALS)
-
-
-def test_a_trial_without_a_value_keeps_the_best() -> None:
-    points = list_history(TRIALS, "accuracy", Direction.MAXIMIZE)
-
-    assert points[5].value is None
-    assert points[5].best == points[4].best
-
-
-@pytest.mark.parametrize("direction", Direction)
-def test_trials_are_listed_best_first_and_failed_ones_last(direction: Direction) -> None:
-    rows = list_trial_rows(TRIALS, ["train.batchSize"], "accuracy", direction)
-
-    values = {trial.number: trial.values.get("accuracy", 0.0) for trial in TRIALS}
-    listed = [values[row.number] for row in rows[:-2]]
-    assert listed == sorted(listed, reverse=direction is Direction.MAXIMIZE)
-    assert [row.number for row in rows[-2:]] == [5, 11]
-    assert rows[-1].message == "Diverged: loss became nan in epoch 2"
 
 
 def test_the_front_holds_what_no_other_beats_in_both() -> None:
@@ -96,6 +72,63 @@ def test_a_limit_is_shown_in_its_own_unit(
     (limit,) = build_target(report, Spec.model_validate(report.spec), target).limits
 
     assert (limit.reached, limit.margin, limit.met) == (reached, margin, met)
+
+
+@pytest.mark.parametrize(
+    ("reason", "role", "text"),
+    [
+        (StageReason.NO_GAIN, CandidateRole.REJECTED, "rejected: 2 ms against 1 ms"),
+        (None, CandidateRole.LIMITED, "over the limit: 2 ms against 1 ms"),
+        (StageReason.BUDGET_EXCEEDED, CandidateRole.LIMITED, "over the limit: 2 ms against 1 ms"),
+    ],
+)
+def test_only_a_candidate_without_gain_is_called_rejected(
+    reason: StageReason | None, role: CandidateRole, text: str
+) -> None:
+    parts = make_parts()
+    parts.candidates[1] = make_candidate("pruned", rejected="2 ms against 1 ms", reason=reason)
+    report = parts.build()
+
+    rows = build_target(report, Spec.model_validate(report.spec), report.status.targets[0]).rows
+
+    assert (rows[1].role, rows[1].rejected) == (role, text)
+
+
+def test_a_run_that_waits_says_for_what() -> None:
+    parts = make_partial_parts()
+    parts.problem = (DegradedReason.STORAGE_FULL, "no room in runs/digits")
+
+    headline = build_headline(parts.build())
+
+    assert (headline.title, headline.tone) == ("Waiting", "warn")
+    assert headline.message == "StorageFull: no room in runs/digits"
+    assert describe_recovery(parts.build()) == ""
+
+
+def test_a_run_that_waited_says_so_once() -> None:
+    parts = make_parts()
+    parts.had_problem = True
+
+    assert describe_recovery(parts.build()).startswith("The run had to wait")
+    assert build_headline(parts.build()).title == "Goals met"
+    assert describe_recovery(make_report()) == ""
+
+
+def test_an_extended_study_is_not_called_stopped_alone() -> None:
+    parts = make_partial_parts()
+    parts.extended = True
+
+    assert build_headline(parts.build()).message == (
+        "stopped or still running in stage prune; numTrials was raised after the end: the study"
+        " goes on"
+    )
+
+
+def test_an_emulated_type_is_called_so() -> None:
+    parts = make_parts()
+    parts.precision = parts.precision.model_copy(update={"dtype": "fp8", "emulated": True})
+
+    assert list_facts(parts.build())["precision"] == "fp8, emulated"
 
 
 def test_nested_data_becomes_rows() -> None:

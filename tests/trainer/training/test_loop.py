@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +11,15 @@ from torch import nn
 from typing_extensions import override
 
 from image_data import make_bundle
+from toy_training import Rows, make_recipe, make_rows
 from trimtab_api.v1alpha1.model import Model
-from trimtab_api.v1alpha1.train import LearningRateSchedule, Optimizer, PrecisionDtype
-from trimtab_trainer.data._base import AbstractSplit, DataBundle
+from trimtab_api.v1alpha1.train import Optimizer, PrecisionDtype
+from trimtab_trainer.data._base import DataBundle
 from trimtab_trainer.errors import DivergedError
 from trimtab_trainer.models.catalog import build_model
 from trimtab_trainer.models.task import AbstractTask, Classification
 from trimtab_trainer.training.loop import EpochResult, evaluate, train
-from trimtab_trainer.training.recipe import Recipe
 from trimtab_trainer.training.seeding import seed_everything
-
-RECIPE = Recipe(
-    epochs=4,
-    batch_size=16,
-    optimizer=Optimizer.ADAMW,
-    learning_rate=0.01,
-    weight_decay=0.01,
-    momentum=0.9,
-    schedule=LearningRateSchedule.COSINE,
-    dtype=PrecisionDtype.FP32,
-)
 
 
 def run(
@@ -46,7 +34,7 @@ def run(
         data_root=Path("unused"),
     )
     results = train(
-        model, data=data, task=Classification(), recipe=replace(RECIPE, **changes), seed=seed
+        model, data=data, task=Classification(), recipe=make_recipe(**changes), seed=seed
     )
     return model, list(results)
 
@@ -67,26 +55,6 @@ class Spy(AbstractTask):
     @override
     def metrics(self, output: torch.Tensor, target: torch.Tensor) -> Mapping[str, float]:
         return {"mean": float(output.mean()), "samples": len(target)}
-
-
-class Rows(AbstractSplit):
-    """Samples whose target is their own number."""
-
-    def __init__(self, samples: int) -> None:
-        self._samples = samples
-
-    @override
-    def __len__(self) -> int:
-        return self._samples
-
-    @override
-    def batch(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return torch.ones(len(indices), 2), indices
-
-
-def rows(samples: int) -> DataBundle:
-    split = Rows(samples)
-    return DataBundle(split, split, None, image=None, num_classes=None, digest="")
 
 
 @pytest.mark.parametrize("optimizer", list(Optimizer))
@@ -124,9 +92,9 @@ def test_every_epoch_visits_every_sample_once_in_another_order() -> None:
     list(
         train(
             nn.Linear(2, 1),
-            data=rows(10),
+            data=make_rows(10),
             task=spy,
-            recipe=replace(RECIPE, epochs=2, batch_size=4),
+            recipe=make_recipe(epochs=2, batch_size=4),
             seed=0,
         )
     )
@@ -141,9 +109,9 @@ def test_a_rest_of_one_sample_joins_the_batch_before() -> None:
     list(
         train(
             nn.Linear(2, 1),
-            data=rows(9),
+            data=make_rows(9),
             task=spy,
-            recipe=replace(RECIPE, epochs=1, batch_size=4),
+            recipe=make_recipe(epochs=1, batch_size=4),
             seed=0,
         )
     )
@@ -155,9 +123,9 @@ def test_steps_end_within_an_epoch() -> None:
     results = list(
         train(
             nn.Linear(2, 1),
-            data=rows(12),
+            data=make_rows(12),
             task=spy,
-            recipe=replace(RECIPE, epochs=None, steps=5, batch_size=4),
+            recipe=make_recipe(epochs=None, steps=5, batch_size=4),
             seed=0,
         )
     )
@@ -168,7 +136,7 @@ def test_steps_end_within_an_epoch() -> None:
 def test_closing_ends_the_training() -> None:
     spy, model = Spy(), nn.Linear(2, 1)
     results = train(
-        model, data=rows(4), task=spy, recipe=replace(RECIPE, epochs=9, batch_size=4), seed=0
+        model, data=make_rows(4), task=spy, recipe=make_recipe(epochs=9, batch_size=4), seed=0
     )
     next(results)
     results.close()
@@ -181,9 +149,9 @@ def test_f49_a_loss_that_is_not_finite_is_noticed_within_sixteen_steps(bad_at: i
     spy = Spy(bad_at)
     training = train(
         nn.Linear(2, 1),
-        data=rows(400),
+        data=make_rows(400),
         task=spy,
-        recipe=replace(RECIPE, epochs=1, batch_size=4),
+        recipe=make_recipe(epochs=1, batch_size=4),
         seed=0,
     )
     with pytest.raises(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trimtab_api.v1alpha1.train import LearningRateSchedule, Optimizer, PrecisionDtype
+from trimtab_api.v1alpha1.train import LearningRateSchedule, Optimizer
 from trimtab_trainer.training.recipe import Recipe
 
 
@@ -18,7 +18,6 @@ def recipe(
         weight_decay=0.0,
         momentum=0.9,
         schedule=schedule,
-        dtype=PrecisionDtype.AUTO,
     )
 
 

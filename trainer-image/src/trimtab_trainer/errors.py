@@ -16,7 +16,6 @@ __all__ = [
     "DivergedError",
     "EnvironmentMissingError",
     "ExportFailedError",
-    "LimitExceededError",
     "MetricInvalidError",
     "OutOfMemoryError",
     "StudyMismatchError",
@@ -109,12 +108,6 @@ class CheckpointRefusedError(TrainerError):
 
 class EnvironmentMissingError(TrainerError):
     """This machine lacks a program or a permission that the run needs (exit code 5)."""
-
-
-class LimitExceededError(TrainerError):
-    """A network breaks a limit that can be told before it is trained."""
-
-    failure_class = FailureClass.TRIAL_ERROR
 
 
 class TrialTimeoutError(TrainerError):

@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from trimtab_api.outcome import RunFacts, build_status, shorten
-from trimtab_api.reports import RunReport
+from trimtab_api.reports import NumericsReport, RunReport
 from trimtab_api.stages import STAGE_ORDER, StageName, StageReason, StageState
-from trimtab_api.v1alpha1.conditions import FailedReason
+from trimtab_api.v1alpha1.conditions import DegradedReason, FailedReason
 from trimtab_api.v1alpha1.status import PrecisionStatus, StageStatus
 from trimtab_trainer.environment import describe_environment
 from trimtab_trainer.errors import ExportFailedError, TrainerError
 from trimtab_trainer.reporting._base import StageEnded, StageStarted
 from trimtab_trainer.reporting.html import render_html
-from trimtab_trainer.stages._base import AbstractStage, Run, StageResult
+from trimtab_trainer.stages._base import AbstractStage, Facts, Run, StageResult
 from trimtab_trainer.storage.filesystem import atomic_write, read_json, write_json
 from trimtab_trainer.storage.hashes import fingerprint
+from trimtab_trainer.storage.patience import StorageTrouble
 
 __all__ = ["Journal", "StoredStage"]
 
@@ -41,8 +42,9 @@ class StoredStage:
 class Journal:
     """What happened to each stage of a run, in memory and in storage."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, *, extends: bool = False) -> None:
         self._run = run
+        self._extends = extends
         self._start_time = _now()
         self._stages = {name: StageStatus(name=name) for name in STAGE_ORDER}
         self._began: dict[str, float] = {}
@@ -112,7 +114,7 @@ class Journal:
             "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
             "data": result.data,
         }
-        write_json(self._path(stage.entry), document)
+        self._run.store(lambda: write_json(self._path(stage.entry), document))
         if stage.entry == stage.name:
             self._stages[stage.name] = status
             self._publish_end(stage.name, time.monotonic() - self._began[stage.entry])
@@ -152,8 +154,9 @@ class Journal:
         """Write report.json and report.html from what is known now, and return the report."""
         report = self._build_report()
         document = report.model_dump(mode="json", by_alias=True, exclude_none=True)
-        write_json(self._run.context.root / "report.json", document)
-        atomic_write(self._run.context.root / "report.html", render_html(report))
+        root, page = self._run.context.root, render_html(report)
+        self._run.store(lambda: write_json(root / "report.json", document))
+        self._run.store(lambda: atomic_write(root / "report.html", page))
         return report
 
     def _build_report(self) -> RunReport:
@@ -167,6 +170,8 @@ class Journal:
             status=build_status(self._gather_facts()),
             baseline=run.baseline,
             trials=tuple(run.trials),
+            cached_trials=tuple(run.cached_trials),
+            importance=tuple(run.importance),
             training=tuple(run.training),
             prune_steps=tuple(run.prune_steps),
             candidates=tuple(run.candidates),
@@ -187,12 +192,34 @@ class Journal:
             baseline=run.baseline,
             candidates=tuple(run.candidates),
             budget=run.ledger.status() if run.ledger else None,
-            precision=PrecisionStatus(dtype=run.facts.dtype) if run.facts else None,
+            precision=_sum_up_precision(run, run.facts) if run.facts else None,
+            problem=_describe(run.trouble.current),
+            had_problem=run.trouble.last is not None,
+            extended=self._extends,
+            cached_trials=len(run.cached_trials),
             failure=self._failure,
             finished=self._finished and self._failure is None,
             node=platform.node(),
             proxy=True,
         )
+
+
+def _sum_up_precision(run: Run, facts: Facts) -> PrecisionStatus:
+    """Return the precision of the last training, and what all trainings met."""
+    epochs = [*(epoch for trial in run.trials for epoch in trial.intermediate), *run.training]
+    numerics = [epoch.numerics for epoch in epochs if epoch.numerics is not None]
+    last = numerics[-1] if numerics else NumericsReport(dtype=facts.dtype, emulated=facts.emulated)
+    return PrecisionStatus(
+        dtype=last.dtype,
+        emulated=last.emulated,
+        loss_scale=last.loss_scale,
+        overflows=sum(entry.overflows for entry in numerics),
+        fallbacks=sum(entry.fallback_from is not None for entry in numerics),
+    )
+
+
+def _describe(trouble: StorageTrouble | None) -> tuple[DegradedReason, str] | None:
+    return (trouble.reason, trouble.message) if trouble else None
 
 
 def _now() -> str:

@@ -6,19 +6,24 @@ stage's; what ends the job is decided here.
 """
 
 import os
+import tempfile
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from trimtab_api.fingerprint import fingerprint_job
 from trimtab_api.reports import RunReport
 from trimtab_api.stages import StageName
 from trimtab_api.v1alpha1.conditions import ConditionType, FailedReason
 from trimtab_api.v1alpha1.job import OptimizationJob
+from trimtab_api.v1alpha1.runtime import Device
 from trimtab_trainer.context import RunContext
 from trimtab_trainer.errors import TrainerError
+from trimtab_trainer.execution._base import AbstractExecutor
+from trimtab_trainer.execution.gpus import count_gpus
 from trimtab_trainer.execution.ray_actors import RayExecutor
 from trimtab_trainer.journal import Journal
 from trimtab_trainer.preflight import run_preflight
@@ -67,8 +72,8 @@ def run_job(
     with lock_folder(root):
         if fresh:
             clear_folder(root)
-        finished = _find_finished(job, root, fingerprint)
-        if finished is not None:
+        finished = _find_finished(root, fingerprint)
+        if finished is not None and finished.manifest == _dump_spec(job):
             return finished
         context = RunContext(
             name=job.metadata.name,
@@ -79,10 +84,15 @@ def run_job(
             data_root=data_root.resolve(),
             cores=len(os.sched_getaffinity(0)),
         )
-        return _run_attempt(job, context, reporter)
+        # Fields that may change at once, such as numTrials, are not in the fingerprint.
+        return _run_attempt(job, context, reporter, extends=finished is not None)
 
 
-def _find_finished(job: OptimizationJob, root: Path, fingerprint: str) -> RunReport | None:
+def _dump_spec(job: OptimizationJob) -> dict[str, Any]:
+    return job.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _find_finished(root: Path, fingerprint: str) -> RunReport | None:
     document = read_json(root / "report.json")
     if document is None:
         return None
@@ -91,13 +101,10 @@ def _find_finished(job: OptimizationJob, root: Path, fingerprint: str) -> RunRep
         condition.type is ConditionType.COMPLETE and condition.status == "True"
         for condition in report.status.conditions
     )
-    # Fields that may change at once, such as numTrials, are not in the fingerprint.
-    changed = report.manifest != job.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     result = report.status.result
     if (
         report.fingerprint == fingerprint
         and complete
-        and not changed
         and result is not None
         and (root / result.artifact).is_file()
     ):
@@ -106,19 +113,11 @@ def _find_finished(job: OptimizationJob, root: Path, fingerprint: str) -> RunRep
 
 
 def _run_attempt(
-    job: OptimizationJob, context: RunContext, reporter: AbstractReporter
+    job: OptimizationJob, context: RunContext, reporter: AbstractReporter, *, extends: bool
 ) -> RunReport:
-    search = job.spec.stages.search
-    slots = search.parallel_trials if search else 1
-    executor = RayExecutor(
-        slots=slots,
-        make_bench=partial(Bench, code_dir=context.code_dir, data_root=context.data_root),
-        threads_per_slot=max(1, context.cores // slots),
-        code_dir=context.code_dir,
-    )
-    with executor:
-        run = Run(context=context, job=job, executor=executor, reporter=reporter)
-        journal = Journal(run)
+    with tempfile.TemporaryDirectory(prefix="trimtab-") as cache, _start(job, context, cache) as it:
+        run = Run(context=context, job=job, executor=it, reporter=reporter)
+        journal = Journal(run, extends=extends)
         if context.attempt > 1:
             reporter.publish(RunResumed(len(read_trials(run)), context.attempt))
         with _failures_kept(run, journal):
@@ -130,6 +129,26 @@ def _run_attempt(
                     _warn_of_noise(run)
             journal.finish()
     return journal.write_report()
+
+
+def _start(job: OptimizationJob, context: RunContext, cache: str) -> AbstractExecutor:
+    """Start the slots: one for each trial at a time, each of as many processes as a trial has."""
+    search, train = job.spec.stages.search, job.spec.stages.train
+    slots = search.parallel_trials if search else 1
+    wants_gpus = job.spec.cluster.device is not Device.CPU
+    return RayExecutor(
+        slots=slots,
+        workers_per_slot=train.num_workers if train else 1,
+        make_bench=partial(
+            Bench,
+            code_dir=context.code_dir,
+            data_root=context.data_root,
+            cache_dir=Path(cache),
+        ),
+        threads_per_slot=max(1, context.cores // slots),
+        code_dir=context.code_dir,
+        gpus=count_gpus() if wants_gpus else 0,
+    )
 
 
 @contextmanager

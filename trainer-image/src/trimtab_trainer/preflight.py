@@ -4,21 +4,27 @@ Called by the pipeline at each start. Its findings end the job as UserError, Dat
 DatasetInvalid; nothing of it is retried.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
 import torch
 
+from trimtab_api.metrics import KNOWN_METRICS, MetricScope
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_trainer.errors import UserError
 from trimtab_trainer.models.profile import count_flops, count_parameters
 from trimtab_trainer.pruning.budget import Counters, find_target
 from trimtab_trainer.pruning.cutter import find_cuttable_groups
+from trimtab_trainer.reporting._base import SamplesSkipped
 from trimtab_trainer.stages._base import Facts, Run
 from trimtab_trainer.stages._bench import Bench, make_example
 from trimtab_trainer.stages._prune_work import make_amount, make_settings
 from trimtab_trainer.stages._work import inspect_job
 
 __all__ = ["run_preflight"]
+
+_STATIC = tuple(name for name, known in KNOWN_METRICS.items() if known.scope is MetricScope.STATIC)
+
+_SHOWN = 5
 
 
 def run_preflight(run: Run) -> None:
@@ -28,13 +34,23 @@ def run_preflight(run: Run) -> None:
         TrainerError: Something cannot work; the message names it.
     """
     run.facts = Facts(**run.call(inspect_job, spec=run.spec))
+    _tell_skipped(run, run.facts.skipped)
     run.call(check_goals, spec=run.spec)
     if run.spec.stages.prune is not None:
         run.call(check_pruning, spec=run.spec)
 
 
+def _tell_skipped(run: Run, names: tuple[str, ...]) -> None:
+    if names:
+        run.reporter.publish(SamplesSkipped(len(names), names[:_SHOWN]))
+        run.warnings.append(
+            f"SamplesSkipped: {len(names)} samples cannot be read and are left out of every"
+            f" training and evaluation: {', '.join(names[:_SHOWN])}"
+        )
+
+
 def check_goals(bench: Bench, *, spec: Spec, threads: int) -> Generator[None, None, None]:
-    """Check that the task gives every metric that objectives and constraints name.
+    """Check that a trial gives every metric that objectives and early stopping name.
 
     Raises:
         UserError: A metric is missing.
@@ -43,14 +59,19 @@ def check_goals(bench: Bench, *, spec: Spec, threads: int) -> Generator[None, No
     inputs, targets = bench.data(spec).validation.batch(torch.arange(1))
     yield None
     with torch.inference_mode():
-        outputs = bench.fresh_model(spec).eval()(inputs)
+        outputs = bench.fresh_model(spec).cpu().eval()(inputs)
         found = bench.task(spec).metrics(outputs, targets)
     for index, objective in enumerate(spec.objectives):
-        if objective.metric not in found:
-            raise UserError(
-                f"objectives[{index}].metric must be one of the task's metrics"
-                f" {', '.join(sorted(found))} but is {objective.metric}"
-            )
+        _require_metric(f"objectives[{index}].metric", objective.metric, [*found, *_STATIC])
+    search = spec.stages.search
+    if search is not None and search.early_stopping is not None:
+        metric = str(search.early_stopping.metric)
+        _require_metric("search.earlyStopping.metric", metric, list(found))
+
+
+def _require_metric(field: str, metric: str, found: Sequence[str]) -> None:
+    if metric not in found:
+        raise UserError(f"{field} must be one of {', '.join(sorted(found))} but is {metric}")
 
 
 def check_pruning(bench: Bench, *, spec: Spec, threads: int) -> Generator[None, None, None]:
@@ -64,7 +85,7 @@ def check_pruning(bench: Bench, *, spec: Spec, threads: int) -> Generator[None, 
     if prune is None or prune.amount is None:
         raise ValueError("only a spec with an expanded stages.prune can be checked")
     example = make_example(bench.data(spec))
-    model, settings = bench.fresh_model(spec), make_settings(prune)
+    model, settings = bench.fresh_model(spec).cpu(), make_settings(prune)
     yield None
     find_target(
         model,

@@ -38,9 +38,7 @@ Glob = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 MetricName = Annotated[str, StringConstraints(max_length=63, pattern="^[a-z][a-z0-9_]*$")]
 
-JobName = Annotated[
-    str, StringConstraints(max_length=40, pattern="^[a-z]([-a-z0-9]*[a-z0-9])?$")
-]
+JobName = Annotated[str, StringConstraints(max_length=40, pattern="^[a-z]([-a-z0-9]*[a-z0-9])?$")]
 """RFC 1035 label of at most 40 characters, which leaves room for the names of children."""
 
 ParameterName = Annotated[

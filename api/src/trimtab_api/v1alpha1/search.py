@@ -40,6 +40,8 @@ class NumberType(StrEnum):
 _LARGEST = 1e15
 Bound = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST)]
 PositiveBound = Annotated[float, Field(gt=0, le=_LARGEST)]
+# Values of a stepped range are rounded to 12 decimals, which must tell neighbours apart.
+Step = Annotated[float, Field(ge=1e-9, le=_LARGEST)]
 
 _ORDERED = Rule(
     cel="self.min <= self.max",
@@ -64,7 +66,7 @@ class Uniform(ApiModel):
     """Smallest value."""
     max: Bound
     """Largest value, included."""
-    step: PositiveBound | None = None
+    step: Step | None = None
     """Distance between neighbouring values, counted from min; absent = any value, for Int every whole number."""
     type: NumberType = NumberType.FLOAT
     """Float or Int."""
@@ -236,6 +238,9 @@ class Search(ApiModel):
     mutability: ClassVar[dict[str, Mutability]] = {
         "num_trials": Mutability.AT_ONCE,
         "parallel_trials": Mutability.AT_ONCE,
+        "max_failed_trials": Mutability.AT_ONCE,
+        "trial_timeout_seconds": Mutability.AT_ONCE,
+        "warm_start": Mutability.AT_ONCE,
     }
 
     algorithm: SearchAlgorithm = Field(default_factory=lambda: SearchAlgorithm(bayesian=Bayesian()))

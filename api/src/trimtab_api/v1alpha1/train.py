@@ -42,10 +42,13 @@ class PrecisionDtype(StrEnum):
     AUTO = "Auto"
     """bf16 where the device computes in it, else fp16 on a GPU and fp32 on a CPU."""
     FP32 = "fp32"
+    """32 bits everywhere."""
     TF32 = "tf32"
     """fp32 whose matrix products round their inputs to 10 bits of mantissa, on GPUs that can; fp32 elsewhere."""
     BF16 = "bf16"
+    """16 bits with the range of fp32 and 8 bits of mantissa."""
     FP16 = "fp16"
+    """16 bits with 11 bits of mantissa and a small range, so that the loss is scaled."""
     FP8 = "fp8"
     """8-bit inputs of linear layers with a scale per tensor, and bf16 elsewhere; emulated where the device has no 8-bit floats."""
 
@@ -69,13 +72,14 @@ class LossScaleMode(StrEnum):
     STATIC = "Static"
     """Always `value`; a step whose gradient overflows is skipped."""
     OFF = "Off"
+    """The loss is not scaled."""
 
 
 class LossScale(ApiModel):
     """Loss scaling."""
 
     mode: LossScaleMode = LossScaleMode.AUTO
-    """Auto, Dynamic, Static or Off."""
+    """Auto, Dynamic, Static or Off; kubectl wants Off in quotes, as it reads the bare word as false."""
     value: Annotated[float, Field(gt=0, le=4294967296)] | None = None
     """The scale of Static, the first scale of Dynamic (there computed: 65536)."""
 

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from trimtab_api.defaults import count_work, expand_job
-from trimtab_api.v1alpha1.goals import Profile
+from trimtab_api.defaults import DETECTED_PROFILE, count_work, expand_job
 from trimtab_cli.exit_codes import ExitCode
 from trimtab_cli.manifests import read_manifest
 from trimtab_cli.rendering.findings import print_findings
@@ -29,7 +28,7 @@ def plan(
         print_findings(manifest.findings, to_stderr=True)
         raise typer.Exit(ExitCode.BAD_INPUT)
     jobs = [
-        expand_job(job, cores=len(os.sched_getaffinity(0)), detected=Profile.CPU_SERVER)
+        expand_job(job, cores=len(os.sched_getaffinity(0)), detected=DETECTED_PROFILE)
         for job in manifest.jobs
     ]
     plans = [(job, count_work(job.spec)) for job in jobs]

@@ -3,7 +3,7 @@
 The plain reporter prints all of them, the live one those that stay above its bars.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import assert_never
 
 from trimtab_api.metrics import metric_key
@@ -13,18 +13,30 @@ from trimtab_api.v1alpha1._types import Scalar
 from trimtab_api.v1alpha1.status import TrialState
 from trimtab_api.wording import render_metric, render_scalar, render_seconds
 from trimtab_cli.rendering.run_state import RunState
+from trimtab_cli.rendering.tables import name_rejection
 from trimtab_trainer.reporting._base import (
     CandidateMeasured,
+    CheckpointRefused,
     Event,
     NewBest,
+    PrecisionFallback,
+    ProblemRaised,
+    ProblemSolved,
     RunResumed,
+    SamplesSkipped,
     StageEnded,
     StageProgress,
     StageStarted,
     TrialEnded,
     TrialProgress,
+    TrialRetried,
     TrialStarted,
     WarningRaised,
+)
+from trimtab_trainer.reporting.trial_words import (
+    count_things,
+    describe_violations,
+    name_state,
 )
 
 __all__ = ["describe_event", "describe_parameters"]
@@ -41,30 +53,62 @@ def describe_event(event: Event, state: RunState, *, metric: str, now: float) ->
         metric: The primary metric.
         now: Seconds on the state's clock.
     """
-    line: str | None = None
     match event:
         case RunResumed(trials, attempt):
-            line = f"going on with attempt {attempt}: {trials} trials are done already"
+            return f"going on with attempt {attempt}: {trials} trials are done already"
         case StageStarted(stage, total):
-            line = f"{stage}: started" + (f", {total} trials" if total else "")
+            return f"{stage}: started" + (f", {total} trials" if total else "")
         case StageProgress():
-            line = _describe_progress(event, metric)
+            return _describe_progress(event, metric) if event.message else None
         case StageEnded():
-            line = _describe_end(event)
+            return _describe_end(event)
         case TrialEnded(trial):
-            line = f"{_describe_trial(trial, metric)} ({_describe_rest(state, now)})"
+            return f"{_describe_trial(trial, metric)} ({_describe_rest(state, now)})"
         case NewBest(number, _, value, parameters):
             best = f"{metric} {render_metric(metric, value)} by trial {number}"
-            line = f"new best: {best}: {describe_parameters(parameters)}"
+            return f"new best: {best}: {describe_parameters(parameters)}"
         case CandidateMeasured(candidate):
-            line = _describe_candidate(candidate, metric)
-        case WarningRaised(message):
-            line = f"warning: {message}"
+            return _describe_candidate(candidate, metric)
         case TrialStarted() | TrialProgress():
-            pass
+            return None
+        case _:
+            return _describe_incident(event)
+
+
+_Incident = (
+    TrialRetried
+    | WarningRaised
+    | ProblemRaised
+    | ProblemSolved
+    | SamplesSkipped
+    | CheckpointRefused
+    | PrecisionFallback
+)
+
+
+def _describe_incident(event: _Incident) -> str:
+    match event:
+        case TrialRetried(number, _, failure_class, message, action):
+            return f"trial {number}: {failure_class}: {message}; runs again ({action})"
+        case WarningRaised(message):
+            return f"warning: {message}"
+        case ProblemRaised(reason, message):
+            return f"waiting, {reason}: {message}"
+        case ProblemSolved(reason, seconds):
+            return f"going on after {render_seconds(seconds)}: {reason} is over"
+        case SamplesSkipped(count, names):
+            samples = count_things(count, "sample")
+            return f"{samples} cannot be read and left out: {_list(names, count)}"
+        case CheckpointRefused(message):
+            return f"checkpoint refused: {message}"
+        case PrecisionFallback(where, from_dtype, to_dtype):
+            return f"{where}: {from_dtype} does not hold its numbers, goes on in {to_dtype}"
         case _:
             assert_never(event)
-    return line
+
+
+def _list(names: Sequence[str], count: int) -> str:
+    return ", ".join(names) + (", …" if count > len(names) else "")
 
 
 def describe_parameters(parameters: Mapping[str, Scalar]) -> str:
@@ -98,13 +142,17 @@ def _describe_end(event: StageEnded) -> str:
 def _describe_trial(trial: TrialReport, metric: str) -> str:
     head = f"trial {trial.number}: "
     if trial.failure is not None:
-        return (
-            f"{head}{trial.state.lower()}, {trial.failure.failure_class}: {trial.failure.message}"
-        )
+        return f"{head}{name_state(trial)}, {trial.failure.failure_class}: {trial.failure.message}"
+    value = trial.values.get(metric, trial.metrics.get(metric))
+    figure = "" if value is None else f"{metric} {render_metric(metric, value)}"
     if trial.state is TrialState.SUCCEEDED:
-        value = render_metric(metric, trial.values.get(metric))
-        return f"{head}{metric} {value} in {render_seconds(trial.seconds)}"
-    return f"{head}{trial.state.lower()} after {render_seconds(trial.seconds)}"
+        text = f"{figure} in {render_seconds(trial.seconds)}"
+    elif trial.state is TrialState.STOPPED:
+        text = name_state(trial) + (f", {figure}" if figure else "")
+    else:
+        text = f"{name_state(trial)} after {render_seconds(trial.seconds)}"
+    broken = "; ".join(describe_violations(trial))
+    return f"{head}{text}" + (f", over the limit: {broken}" if broken else "")
 
 
 def _describe_rest(state: RunState, now: float) -> str:
@@ -125,5 +173,7 @@ def _describe_candidate(candidate: CandidateReport, metric: str) -> str:
             if (key := metric_key(name, target)) in candidate.metrics
         ]
         figures.append(f"on {target} {', '.join(own)}")
-    verdict = f"rejected: {candidate.rejected}" if candidate.rejected else "accepted"
+    verdict = "accepted"
+    if candidate.rejected:
+        verdict = f"{name_rejection(candidate)}: {candidate.rejected}"
     return f"candidate {candidate.id}: {'; '.join(figures)}; {verdict}"

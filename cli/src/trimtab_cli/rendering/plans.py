@@ -8,9 +8,17 @@ from typing import Any
 from trimtab_api.defaults import WorkPlan
 from trimtab_api.v1alpha1.goals import Target
 from trimtab_api.v1alpha1.job import OptimizationJob
+from trimtab_api.v1alpha1.runtime import Device
+from trimtab_api.v1alpha1.search import EarlyStopping, Search, WarmStart
 from trimtab_cli.rendering.structured import render_yaml
 
 __all__ = ["describe_plan", "render_plan"]
+
+_DEVICES = {
+    Device.AUTO: "a GPU where one works, else the CPU",
+    Device.CPU: "the CPU",
+    Device.CUDA: "a GPU; without one that works the job fails",
+}
 
 
 def describe_plan(job: OptimizationJob, work: WorkPlan) -> dict[str, Any]:
@@ -32,16 +40,53 @@ def describe_plan(job: OptimizationJob, work: WorkPlan) -> dict[str, Any]:
 
 def render_plan(job: OptimizationJob, work: WorkPlan) -> str:
     """Return an expanded job with its work as text for people."""
-    targets = "; ".join(_describe_target(target) for target in job.spec.targets)
+    search, train = job.spec.stages.search, job.spec.stages.train
     rows = {
-        "trials": str(work.trials) if work.trials else "none",
+        "trials": _describe_trials(search, work.trials),
+        "stopping": _describe_stopping(search.early_stopping) if search else "",
+        "start": _describe_start(search.warm_start) if search else "",
         "epochs": _describe_epochs(job, work),
+        "device": _DEVICES[job.spec.cluster.device],
+        "workers": f"{train.num_workers} for each training" if train else "",
         "candidates": f"{len(work.candidates)}: {', '.join(work.candidates)}",
-        "targets": targets,
+        "targets": "; ".join(_describe_target(target) for target in job.spec.targets),
     }
     lines = [f"# {job.metadata.name}: what a run does at most; nothing was started"]
-    lines += [f"# {name:<11} {text}" for name, text in rows.items()]
+    lines += [f"# {name:<11} {text}" for name, text in rows.items() if text]
     return "\n".join(lines) + "\n" + render_yaml(describe_plan(job, work)["job"])
+
+
+def _describe_trials(search: Search | None, trials: int) -> str:
+    if search is None:
+        return "none"
+    return f"{trials}, {search.parallel_trials} at once"
+
+
+def _describe_stopping(stopping: EarlyStopping | None) -> str:
+    if stopping is None:
+        return ""
+    rungs = stopping.asha or stopping.hyperband
+    if rungs is not None:
+        kind = "ASHA" if stopping.asha else "Hyperband"
+        rule = f"from epoch {rungs.min_epochs} on, 1 of {rungs.reduction_factor} goes on at a rung"
+    elif stopping.median is not None:
+        kind = "median"
+        rule = (
+            f"from epoch {stopping.median.min_epochs} on, after"
+            f" {stopping.median.startup_trials} ended trials"
+        )
+    else:
+        raise ValueError(f"early stopping must have exactly one rule but got {stopping}")
+    return f"{kind} on {stopping.metric}: {rule}"
+
+
+def _describe_start(start: WarmStart) -> str:
+    parts = []
+    if start.points:
+        parts.append(f"{len(start.points)} point(s) first")
+    if start.from_job is not None:
+        parts.append(f"results of {start.from_job}")
+    return ", ".join(parts)
 
 
 def _describe_epochs(job: OptimizationJob, work: WorkPlan) -> str:

@@ -20,11 +20,17 @@ from trimtab_cli.rendering.run_state import RunState, TrialView
 from trimtab_trainer.reporting._base import (
     AbstractReporter,
     CandidateMeasured,
+    CheckpointRefused,
     Event,
     NewBest,
+    PrecisionFallback,
+    ProblemRaised,
+    ProblemSolved,
     RunResumed,
+    SamplesSkipped,
     StageEnded,
     TrialEnded,
+    TrialRetried,
     WarningRaised,
 )
 
@@ -34,7 +40,19 @@ Clock = Callable[[], float]
 
 # The cores are busy with training: a few frames a second are enough.
 _FRAMES_PER_SECOND = 4
-_LASTING = (RunResumed, StageEnded, NewBest, CandidateMeasured, WarningRaised)
+_LASTING = (
+    RunResumed,
+    StageEnded,
+    NewBest,
+    CandidateMeasured,
+    TrialRetried,
+    WarningRaised,
+    ProblemRaised,
+    ProblemSolved,
+    SamplesSkipped,
+    CheckpointRefused,
+    PrecisionFallback,
+)
 
 
 @contextlib.contextmanager
@@ -106,6 +124,8 @@ class LiveReporter(AbstractReporter):
         state = self._state
         share = state.position / state.total if state.stage and state.total else 0.0
         note = f"{len(state.ended)} of {state.stages} stages"
+        if state.problem is not None:
+            note = f"waiting, {state.problem.reason}: {state.problem.message}"
         self._bars.update(self._run, completed=len(state.ended) + min(share, 1.0), note=note)
         self._bars.update(
             self._stage,
@@ -127,8 +147,10 @@ class LiveReporter(AbstractReporter):
         value = trial.metrics.get(self._metric)
         figure = "" if value is None else f", {self._metric} {render_metric(self._metric, value)}"
         note = f"epoch {trial.epoch}" + (f"/{trial.epochs}" if trial.epochs else "") + figure
+        if trial.retries:
+            note += f", run {trial.retries + 1}"
         self._bars.update(
-            self._trials[number], completed=trial.epoch, total=trial.epochs, note=note
+            self._trials[number], completed=trial.position, total=trial.epochs, note=note
         )
 
     def _stage_note(self, now: float) -> str:

@@ -10,11 +10,14 @@ from trimtab_api.stages import STAGE_ORDER, StageName
 from trimtab_trainer.reporting._base import (
     Event,
     NewBest,
+    ProblemRaised,
+    ProblemSolved,
     StageEnded,
     StageProgress,
     StageStarted,
     TrialEnded,
     TrialProgress,
+    TrialRetried,
     TrialStarted,
 )
 
@@ -31,11 +34,20 @@ class TrialView:
     epoch: int = 0
     epochs: int | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    fraction: float = 0.0
+    """How much of the next epoch is done, 0…1."""
+    retries: int = 0
+    """How often it ran before."""
+
+    @property
+    def position(self) -> float:
+        """Return the epochs done, a part of one included."""
+        return self.epoch + self.fraction
 
     @property
     def share(self) -> float:
         """Return how much of the trial is done, 0…1."""
-        return self.epoch / self.epochs if self.epochs else 0.0
+        return self.position / self.epochs if self.epochs else 0.0
 
 
 @dataclass(slots=True)
@@ -53,6 +65,8 @@ class RunState:
     ended: set[StageName] = field(default_factory=set)
     """Stages that ended or were skipped."""
     best: NewBest | None = None
+    problem: ProblemRaised | None = None
+    """What the run waits for; None while it goes on."""
     _began: float = 0.0
     _before: float = 0.0
 
@@ -95,17 +109,31 @@ class RunState:
                 self.ended.add(stage)
                 self.stage = None
                 self.running.clear()
+            case TrialStarted() | TrialProgress() | TrialRetried() | TrialEnded():
+                self._follow(event)
+            case NewBest():
+                self.best = event
+            case ProblemRaised():
+                self.problem = event
+            case ProblemSolved(_, seconds):
+                self.problem = None
+                self._began += seconds  # what was waited says nothing of the pace
+            case _:
+                pass
+
+    def _follow(self, event: TrialStarted | TrialProgress | TrialRetried | TrialEnded) -> None:
+        match event:
             case TrialStarted(number, epochs=epochs):
                 self.running[number] = TrialView(epochs=epochs)
-            case TrialProgress(number, epoch=epoch, epochs=epochs, metrics=metrics):
-                self.running[number] = TrialView(epoch, epochs, dict(metrics))
+            case TrialProgress(number, _, epoch, epochs, metrics, fraction):
+                retries = self.running.get(number, TrialView()).retries
+                self.running[number] = TrialView(epoch, epochs, dict(metrics), fraction, retries)
+            case TrialRetried(number):
+                known = self.running.get(number, TrialView())
+                self.running[number] = TrialView(epochs=known.epochs, retries=known.retries + 1)
             case TrialEnded(trial):
                 self.running.pop(trial.number, None)
                 self.done += 1
-            case NewBest():
-                self.best = event
-            case _:
-                pass
 
     def _enter(self, stage: StageName, now: float) -> None:
         if self.stage is not stage:

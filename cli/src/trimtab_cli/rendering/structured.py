@@ -9,8 +9,12 @@ from enum import StrEnum
 from typing import Any, assert_never
 
 from ruamel.yaml import YAML
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import SafeRepresenter
 
 __all__ = ["OutputFormat", "render_structured", "render_yaml"]
+
+_BOOLEANS_OF_YAML_1_1 = {"y", "yes", "n", "no", "on", "off"}
 
 
 class OutputFormat(StrEnum):
@@ -38,8 +42,9 @@ def render_structured(data: Any, output: OutputFormat) -> str:
 
 
 def render_yaml(data: Any) -> str:
-    """Return data as YAML in the order that it has."""
+    """Return data as YAML in the order that it has, which kubectl reads alike."""
     yaml: Any = YAML(typ="safe", pure=True)  # its attributes are typed as None
+    yaml.Representer = _TextRepresenter
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False
     yaml.allow_unicode = True
@@ -47,3 +52,16 @@ def render_yaml(data: Any) -> str:
     text = io.StringIO()
     yaml.dump(data, text)
     return text.getvalue()
+
+
+class _TextRepresenter(SafeRepresenter):
+    """Writes as YAML 1.2, with quotes where YAML 1.1 would read a boolean."""
+
+
+def _represent_text(representer: SafeRepresenter, text: str) -> ScalarNode:
+    style = "'" if text.lower() in _BOOLEANS_OF_YAML_1_1 else None
+    node: ScalarNode = representer.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+    return node
+
+
+_TextRepresenter.add_representer(str, _represent_text)

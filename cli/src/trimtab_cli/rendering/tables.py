@@ -12,12 +12,13 @@ from rich.text import Text
 
 from trimtab_api.metrics import metric_key
 from trimtab_api.reports import CandidateReport, RunReport
+from trimtab_api.stages import StageReason
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_api.v1alpha1.status import TargetStatus
 from trimtab_api.verdict import Verdict, describe_pick, find_verdict
 from trimtab_api.wording import render_change, render_metric
 
-__all__ = ["print_result"]
+__all__ = ["name_rejection", "print_result"]
 
 _TITLES = {
     Verdict.GOALS_MET: ("goals met", "bold green"),
@@ -71,7 +72,8 @@ def _build_table(report: RunReport, target: TargetStatus, metric: str) -> Table:
     table.add_column("", no_wrap=True)
     for candidate in report.candidates:
         shipped = candidate.id == target.candidate
-        verdict = "ships" if shipped else ("rejected" if candidate.rejected else "")
+        # One word fits into 80 columns; the lines below the table say it in full.
+        verdict = "ships" if shipped else name_rejection(candidate).partition(" ")[0]
         style = "bold" if shipped else ("dim" if candidate.rejected else "")
         figures = _figures(report, candidate, target.name, metric)
         table.add_row(candidate.id, *figures, verdict, style=style)
@@ -93,4 +95,12 @@ def _figures(report: RunReport, candidate: CandidateReport, target: str, metric:
 def _print_rejections(console: Console, report: RunReport) -> None:
     for candidate in report.candidates:
         if candidate.rejected:
-            console.print(Text(f"{candidate.id} rejected: {candidate.rejected}", "dim"))
+            word = name_rejection(candidate)
+            console.print(Text(f"{candidate.id} {word}: {candidate.rejected}", "dim"))
+
+
+def name_rejection(candidate: CandidateReport) -> str:
+    """Return in a word or three what keeps a candidate from shipping; empty where nothing does."""
+    if candidate.rejected is None:
+        return ""
+    return "rejected" if candidate.reason is StageReason.NO_GAIN else "over the limit"

@@ -56,3 +56,7 @@ class DataBundle:
     """None where targets are not class labels."""
     digest: str
     """SHA-256 over content and split, so that two runs can be told to have seen the same data."""
+    skipped: tuple[str, ...] = ()
+    """Names of unreadable samples that were left out, the same in every process."""
+    warnings: tuple[str, ...] = ()
+    """What the user should hear about this process's copy, one line each."""

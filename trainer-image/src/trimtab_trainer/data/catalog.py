@@ -3,13 +3,16 @@
 Called by the preflight and by every worker once, before its first work.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
-from trimtab_api.v1alpha1.model import Dataset
+from trimtab_api.v1alpha1.model import Cache, Dataset
 from trimtab_trainer.data._base import DataBundle
 from trimtab_trainer.data.digits import load_digits
 from trimtab_trainer.data.entrypoint import load_entrypoint
 from trimtab_trainer.data.idx import load_idx
+from trimtab_trainer.data.image_folder import load_image_folder
+from trimtab_trainer.data.node_cache import NodeCache
 from trimtab_trainer.errors import DatasetUnavailableError, UserError
 from trimtab_trainer.storage.uris import resolve_uri
 
@@ -17,7 +20,13 @@ __all__ = ["load_dataset"]
 
 
 def load_dataset(
-    dataset: Dataset, *, seed: int, code_dir: Path | None, data_root: Path
+    dataset: Dataset,
+    *,
+    seed: int,
+    code_dir: Path | None,
+    data_root: Path,
+    num_classes: int | None = None,
+    cache: NodeCache | None = None,
 ) -> DataBundle:
     """Load, check and split the data; the same arguments give the same splits and digest.
 
@@ -26,18 +35,32 @@ def load_dataset(
         seed: Seed of the split.
         code_dir: Folder of the manifest, where entry points are imported from.
         data_root: Folder that holds one folder per claim of `pvc://` URIs.
+        num_classes: What `read_num_classes` finds in `model.args`: labels below it are right even
+            where classes have no sample.
+        cache: What the processes of this node share; used for decoded data where the data set
+            says `cache: Node`, and for the scan of image folders in any case.
 
     Raises:
         DatasetUnavailableError: The data are not where the manifest says.
         DatasetInvalidError: They are, and cannot be used; file, sample or split is named.
         UserError: The entry point fails, or a setting does not fit the data.
     """
+    shared = cache if dataset.cache is Cache.NODE else None
     if dataset.builtin is not None:
-        return load_digits(dataset, seed=seed)
-    if dataset.idx is not None:
-        try:
-            folder = resolve_uri(dataset.idx, data_root=data_root)
-        except UserError as error:
-            raise DatasetUnavailableError(f"dataset.idx: {error}") from error
-        return load_idx(folder, dataset, seed=seed)
-    return load_entrypoint(dataset, seed=seed, code_dir=code_dir)
+        bundle = load_digits(dataset, seed=seed, cache=shared)
+    elif dataset.idx is not None:
+        folder = _locate("idx", dataset.idx, data_root)
+        bundle = load_idx(folder, dataset, seed=seed, num_classes=num_classes, cache=shared)
+    elif dataset.image_folder is not None:
+        folder = _locate("imageFolder", dataset.image_folder, data_root)
+        bundle = load_image_folder(folder, dataset, seed=seed, cache=cache)
+    else:
+        bundle = load_entrypoint(dataset, seed=seed, code_dir=code_dir, num_classes=num_classes)
+    return bundle if cache is None else replace(bundle, warnings=cache.warnings)
+
+
+def _locate(field: str, uri: str, data_root: Path) -> Path:
+    try:
+        return resolve_uri(uri, data_root=data_root)
+    except UserError as error:
+        raise DatasetUnavailableError(f"dataset.{field}: {error}") from error

@@ -75,11 +75,19 @@ class EntrypointSplit(AbstractSplit):
         return sample[0], sample[1]
 
 
-def load_entrypoint(dataset: Dataset, *, seed: int, code_dir: Path | None) -> DataBundle:
+def load_entrypoint(
+    dataset: Dataset, *, seed: int, code_dir: Path | None, num_classes: int | None = None
+) -> DataBundle:
     """Call the entry point and split what it returns.
 
     Where targets are class labels, every sample is read once to check them. The digest covers
     name, arguments, splits and labels, but no inputs: those may be augmented at random.
+
+    Args:
+        dataset: The entry point, its arguments, and shares for the splits that it does not give.
+        seed: Seed of the splits.
+        code_dir: Folder of the manifest, where the entry point is imported from.
+        num_classes: `model.args.num_classes`; it allows classes without a sample.
 
     Raises:
         UserError: The entry point is missing or raises, or does not return such a mapping.
@@ -89,7 +97,7 @@ def load_entrypoint(dataset: Dataset, *, seed: int, code_dir: Path | None) -> Da
     reference = str(dataset.entrypoint)
     given = _call(reference, dataset.args, code_dir)
     labels = {name: _read_labels(split) for name, split in given.items()}
-    num_classes = _check(given, labels)
+    classes = _check(given, labels, num_classes)
     train = given["train"]
     parts = split_indices(
         len(train),
@@ -108,7 +116,7 @@ def load_entrypoint(dataset: Dataset, *, seed: int, code_dir: Path | None) -> Da
         validation=given.get("validation", replace(train, rows=parts.validation)),
         test=test if len(test) else None,
         image=None,
-        num_classes=num_classes,
+        num_classes=classes,
         digest=digest([description, parts.train, parts.validation, *known]),
     )
 
@@ -155,12 +163,14 @@ def _read_labels(split: EntrypointSplit) -> torch.Tensor | None:
 
 
 def _check(
-    given: Mapping[str, EntrypointSplit], labels: Mapping[str, torch.Tensor | None]
+    given: Mapping[str, EntrypointSplit],
+    labels: Mapping[str, torch.Tensor | None],
+    declared: int | None,
 ) -> int | None:
     train = labels["train"]
     if train is None:
         return None
-    num_classes = count_classes(train, split="train")
+    num_classes = count_classes(train, split="train", declared=declared)
     for name in given:
         tensor = labels[name]
         if tensor is None:

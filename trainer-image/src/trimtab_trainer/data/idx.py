@@ -15,7 +15,9 @@ import torch
 from trimtab_api.v1alpha1.model import Dataset
 from trimtab_trainer.data._base import DataBundle
 from trimtab_trainer.data.images import LabelledImages, bundle_images
+from trimtab_trainer.data.node_cache import NodeCache
 from trimtab_trainer.errors import DatasetInvalidError, DatasetUnavailableError
+from trimtab_trainer.storage.hashes import fingerprint
 
 __all__ = ["load_idx", "read_idx"]
 
@@ -25,11 +27,25 @@ _WORD = 4
 _TEST_NAMES = ("t10k", "test")
 
 
-def load_idx(folder: Path, dataset: Dataset, *, seed: int) -> DataBundle:
+def load_idx(
+    folder: Path,
+    dataset: Dataset,
+    *,
+    seed: int,
+    num_classes: int | None = None,
+    cache: NodeCache | None = None,
+) -> DataBundle:
     """Load a folder of IDX files.
 
     Expected are `train-images-idx3-ubyte` and `train-labels-idx1-ubyte`, each alone or with
     `.gz`, and optionally the same two with `t10k` or `test` instead of `train`.
+
+    Args:
+        folder: The folder.
+        dataset: Shares of the splits, and normalization.
+        seed: Seed of the splits.
+        num_classes: `model.args.num_classes`; it allows classes without a sample.
+        cache: Where one copy is kept for all processes of the node.
 
     Raises:
         DatasetUnavailableError: The folder or a file is missing or cannot be read.
@@ -39,15 +55,19 @@ def load_idx(folder: Path, dataset: Dataset, *, seed: int) -> DataBundle:
     """
     if not folder.is_dir():
         raise DatasetUnavailableError(f"dataset.idx must be a folder but {folder} is none")
-    train = _read_labelled(folder, "train")
-    tests = [name for name in _TEST_NAMES if _find(folder, f"{name}-images-idx3-ubyte")]
+    if cache is None:
+        found = _read_folder(folder)
+    else:
+        found = cache.tensors(_key(folder), lambda: _read_folder(folder))
+    tested = "test_images" in found
     return bundle_images(
-        train,
-        _read_labelled(folder, tests[0]) if tests else None,
+        LabelledImages(found["images"], found["labels"]),
+        LabelledImages(found["test_images"], found["test_labels"]) if tested else None,
         scale=_WHITE,
         split=dataset.split,
         normalize=dataset.normalize,
         seed=seed,
+        declared_classes=num_classes,
     )
 
 
@@ -101,7 +121,27 @@ def _find(folder: Path, name: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _read_labelled(folder: Path, name: str) -> LabelledImages:
+def _key(folder: Path) -> str:
+    """Return a name that changes with the files of a folder."""
+    try:
+        status = {path.name: path.stat() for path in folder.iterdir()}
+    except OSError as error:
+        raise DatasetUnavailableError(f"{folder} cannot be read: {error.strerror}") from error
+    files = {name: [found.st_size, found.st_mtime_ns] for name, found in status.items()}
+    return f"idx-{fingerprint({'folder': str(folder.resolve()), 'files': files})}"
+
+
+def _read_folder(folder: Path) -> dict[str, torch.Tensor]:
+    images, labels = _read_labelled(folder, "train")
+    found = {"images": images, "labels": labels}
+    for name in _TEST_NAMES:
+        if _find(folder, f"{name}-images-idx3-ubyte"):
+            found["test_images"], found["test_labels"] = _read_labelled(folder, name)
+            break
+    return found
+
+
+def _read_labelled(folder: Path, name: str) -> tuple[torch.Tensor, torch.Tensor]:
     tensors = []
     for stem, dimensions in ((f"{name}-images-idx3-ubyte", 3), (f"{name}-labels-idx1-ubyte", 1)):
         path = _find(folder, stem)
@@ -114,4 +154,4 @@ def _read_labelled(folder: Path, name: str) -> LabelledImages:
             f"split {name} of {folder} must have a label for each of its {len(images)} images but"
             f" has {len(labels)}"
         )
-    return LabelledImages(images=images.unsqueeze(1), labels=labels.to(torch.int64))
+    return images.unsqueeze(1), labels.to(torch.int64)

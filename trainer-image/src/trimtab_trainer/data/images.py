@@ -1,9 +1,11 @@
 """Labelled images of one size that fit into memory, kept as bytes and scaled when asked for.
 
-Called by the loaders of uniform data (digits, IDX), which say what the bytes are.
+Called by the loaders of uniform data (digits, IDX), which say what the bytes are, and by the
+loader of folders for data that are kept decoded.
 Shapes: N samples, C channels, H height, W width.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +17,7 @@ from trimtab_trainer.data.labels import check_labels, count_classes, refuse_one_
 from trimtab_trainer.data.splits import digest, split_indices
 from trimtab_trainer.errors import DatasetInvalidError, UserError
 
-__all__ = ["ImageSplit", "LabelledImages", "bundle_images"]
+__all__ = ["ImageSplit", "LabelledImages", "bundle_images", "describe_images"]
 
 _BYTE_VALUES = 256
 _RGB = 3
@@ -59,6 +61,7 @@ def bundle_images(
     split: Split,
     normalize: Normalize | None,
     seed: int,
+    declared_classes: int | None = None,
 ) -> DataBundle:
     """Split, check and describe images.
 
@@ -69,13 +72,14 @@ def bundle_images(
         split: Shares for the splits that the source lacks.
         normalize: Normalization to use; computed over the training split where absent.
         seed: Seed of the split.
+        declared_classes: `model.args.num_classes`; it allows classes without a sample.
 
     Raises:
         DatasetInvalidError: A split is empty, has one class only or a label out of range, the
             images of the splits differ in shape, or all training images are one colour.
         UserError: `normalize` has neither one entry per channel nor, for gray images, three.
     """
-    num_classes = count_classes(given.labels, split="train")
+    num_classes = count_classes(given.labels, split="train", declared=declared_classes)
     share = 0.0 if test is not None else split.test
     parts = split_indices(len(given.labels), validation=split.validation, test=share, seed=seed)
     refuse_one_class(given.labels[parts.train], split="train")
@@ -89,7 +93,11 @@ def bundle_images(
         train=ImageSplit(given, parts.train, scale),
         validation=ImageSplit(given, parts.validation, scale),
         test=tested if len(tested) else None,
-        image=_describe(given.images, parts.train, scale, normalize),
+        image=describe_images(
+            tuple(given.images.shape[1:]),
+            normalize,
+            measure=lambda: _measure(given.images[parts.train], scale),
+        ),
         num_classes=num_classes,
         digest=digest(
             [
@@ -100,20 +108,25 @@ def bundle_images(
     )
 
 
-def _check_same_shape(given: LabelledImages, test: LabelledImages) -> None:
-    expected, got = tuple(given.images.shape[1:]), tuple(test.images.shape[1:])
-    if expected != got:
-        raise DatasetInvalidError(
-            f"images of split test must have shape {expected} like those of train but have {got}"
-        )
-
-
-def _describe(
-    images: torch.Tensor, rows: torch.Tensor, scale: int, normalize: Normalize | None
+def describe_images(
+    shape: tuple[int, ...],
+    normalize: Normalize | None,
+    *,
+    measure: Callable[[], tuple[tuple[float, ...], tuple[float, ...]]],
 ) -> ImageFormat:
-    channels, height, width = images.shape[1:]
+    """Return what decoded images look like, with the given normalization or a measured one.
+
+    Args:
+        shape: (C, H, W).
+        normalize: `dataset.normalize`.
+        measure: Gives mean and deviation per channel over the training split.
+
+    Raises:
+        UserError: `normalize` has neither one entry per channel nor, for gray images, three.
+    """
+    channels, height, width = shape
     if normalize is None:
-        mean, std = _measure(images[rows], scale)
+        mean, std = measure()
     else:
         mean, std = normalize.mean, normalize.std
         # Gray images of a network for colour get three equal channels before normalization.
@@ -123,6 +136,14 @@ def _describe(
                 f" but has {len(mean)}"
             )
     return ImageFormat(channels=channels, height=height, width=width, mean=mean, std=std)
+
+
+def _check_same_shape(given: LabelledImages, test: LabelledImages) -> None:
+    expected, got = tuple(given.images.shape[1:]), tuple(test.images.shape[1:])
+    if expected != got:
+        raise DatasetInvalidError(
+            f"images of split test must have shape {expected} like those of train but have {got}"
+        )
 
 
 def _measure(images: torch.Tensor, scale: int) -> tuple[tuple[float, ...], tuple[float, ...]]:

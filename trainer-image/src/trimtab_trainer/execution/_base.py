@@ -13,10 +13,29 @@ from typing import Any, Self
 from trimtab_api.v1alpha1.status import FailureClass
 from trimtab_trainer.errors import TrainerError
 
-__all__ = ["AbstractExecutor", "Done", "Event", "Failure", "Progress", "WorkFunction"]
+__all__ = [
+    "AbstractExecutor",
+    "Done",
+    "Event",
+    "Failure",
+    "Progress",
+    "TeamMember",
+    "WorkFunction",
+]
 
 WorkFunction = Callable[..., Generator[object, None, Any]]
 """`work(bench, **arguments)`: yields progress (plain picklable values), returns its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class TeamMember:
+    """Which part of a slot's team a process is."""
+
+    rank: int
+    """0 leads: only its progress and value are heard."""
+    size: int
+    address: str
+    """`host:port` that was free on the leader's node a moment ago; empty in a team of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +48,8 @@ class Failure:
     traceback: str
     error: TrainerError | None
     """The trainer's own error where it was one, to be raised again by the caller."""
+    lost_peer: bool = False
+    """Whether it only says that another member of the team is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +62,50 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Work ended; exactly one of value and failure is meaningful."""
+    """Work ended; value, failure and interrupted exclude each other."""
 
     slot: int
     value: Any
     failure: Failure | None
+    interrupted: bool = False
+    """Whether the work was closed because `interrupt` asked for it."""
 
 
 Event = Progress | Done
 
 
 class AbstractExecutor(ABC):
-    """A fixed number of slots. One thread drives it; it is a context manager that closes itself."""
+    """A fixed number of slots. One thread drives it; it is a context manager that closes itself.
+
+    A slot has one process, or several of which the first leads. Each keeps a bench of its own.
+    """
 
     @property
     @abstractmethod
     def slots(self) -> int:
         """Return how many pieces of work can run at once."""
 
+    @property
+    @abstractmethod
+    def workers_per_slot(self) -> int:
+        """Return how many processes a team has."""
+
     @abstractmethod
     def submit(self, slot: int, work: WorkFunction, /, **arguments: object) -> None:
-        """Start work in an idle slot.
+        """Start work in the first process of an idle slot.
+
+        Raises:
+            ValueError: The slot does not exist or is busy.
+        """
+
+    @abstractmethod
+    def submit_team(self, slot: int, work: WorkFunction, /, **arguments: object) -> None:
+        """Start the same work in all processes of an idle slot at once.
+
+        Each gets one more argument, `team`: a `TeamMember`. Only progress and value of rank 0
+        are heard, and the slot is idle when all have ended. Where one fails or dies, its failure
+        is the slot's, however the others notice it, and those that do not end by themselves
+        are replaced.
 
         Raises:
             ValueError: The slot does not exist or is busy.
@@ -73,16 +117,35 @@ class AbstractExecutor(ABC):
 
         Yields the events that are there, then returns, so the caller decides whether to wait
         again. A slot is idle as soon as its `Done` has been yielded. A slot whose process died
-        yields a `Done` with failure class NodeLost (or OOM where the cause is known) and is
-        replaced by a fresh one.
+        yields a `Done` with failure class NodeLost (or OOM where the cause is known). Whatever
+        ended with class OOM leaves a fresh slot with a new bench.
 
         Args:
             timeout: Seconds to wait for the first event; None waits without limit.
         """
 
     @abstractmethod
+    def interrupt(self, slot: int) -> None:
+        """Ask the work in the slot to end where it yields next; return at once.
+
+        Its generator is closed there, so what it must clean up, it cleans up. The slot stays
+        warm and yields `Done(interrupted=True)`, after the progress that was on its way; or
+        another `Done`, if the work ended or failed before it heard. Of a team only the leader is
+        asked; the others are replaced. Work that does not yield any more needs `stop`.
+
+        An idle slot ignores it.
+
+        Raises:
+            ValueError: The slot does not exist.
+        """
+
+    @abstractmethod
     def stop(self, slot: int) -> None:
-        """Kill what runs in the slot, without an event, and replace the slot by a fresh one."""
+        """Kill what runs in the slot, without an event, and replace the slot by a fresh one.
+
+        Raises:
+            ValueError: The slot does not exist.
+        """
 
     @abstractmethod
     def close(self) -> None:
@@ -95,3 +158,7 @@ class AbstractExecutor(ABC):
     def __exit__(self, *_: object) -> None:
         """Close."""
         self.close()
+
+    def _require_slot(self, slot: int) -> None:
+        if not 0 <= slot < self.slots:
+            raise ValueError(f"slot must be in 0…{self.slots - 1} but got {slot}")

@@ -4,23 +4,38 @@ Called by the executors on the side where the work ran, because a traceback does
 between processes. What follows from a class is decided by whoever asked for the work.
 """
 
+import re
 import traceback
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import torch
+from torch import distributed
 
 from trimtab_api.v1alpha1.status import FailureClass
+from trimtab_trainer.errors import OutOfMemoryError as WorkerOutOfMemoryError
 from trimtab_trainer.errors import TrainerError, WorkerLostError
 from trimtab_trainer.execution._base import Failure
+from trimtab_trainer.execution.last_frame import describe_last_frame, shorten
 
-__all__ = ["FailureTrap", "describe_failure", "describe_lost_worker"]
+__all__ = [
+    "FailureTrap",
+    "describe_failure",
+    "describe_killed_worker",
+    "describe_lost_worker",
+]
 
 _MESSAGE_LIMIT = 256
 
 # PyTorch's allocator for the CPU raises a plain RuntimeError that only its text tells apart.
 _CPU_ALLOCATOR = "DefaultCPUAllocator"
+
+# So does gloo for a lost connection; its text starts with the file that noticed it.
+_GLOO_TRANSPORT = "gloo/transport"
+
+_EXIT_DETAIL = "Worker exit detail:"
+_MEMORY_FIGURE = re.compile(r"[\d.]+GB used / [\d.]+GB limit")
 
 
 class FailureTrap:
@@ -56,25 +71,39 @@ def describe_failure(error: BaseException, *, code_dir: Path | None) -> Failure:
     """
     own = error if isinstance(error, TrainerError) else None
     message = str(error) if own else f"{type(error).__name__}: {error}"
-    place = "" if own else _describe_last_frame(error, code_dir)
+    place = "" if own else describe_last_frame(error, code_dir=code_dir)
     return Failure(
         failure_class=_classify(error),
-        message=_shorten(message, _MESSAGE_LIMIT - len(place)) + place,
+        message=shorten(message, _MESSAGE_LIMIT - len(place)) + place,
         traceback="".join(traceback.format_exception(error)),
         error=own,
+        lost_peer=_is_lost_peer(error),
     )
 
 
-def describe_lost_worker(cause: str, failure_class: FailureClass) -> Failure:
+def describe_lost_worker(cause: str) -> Failure:
     """Return the failure of work whose process died.
 
     Args:
-        cause: What the system says of it; its first line is shown.
-        failure_class: NodeLost, or OOM where the cause is known to be memory.
+        cause: What Ray says of it; how the process ended is shown, else the first line.
     """
-    first_line = cause.strip().partition("\n")[0]
-    message = _shorten(f"the process that ran the work died: {first_line}", _MESSAGE_LIMIT)
-    return Failure(failure_class, message, traceback=cause, error=WorkerLostError(message))
+    detail = cause.partition(_EXIT_DETAIL)[2] or cause.strip().partition("\n")[0]
+    message = shorten(f"the process that ran the work died: {detail}", _MESSAGE_LIMIT)
+    error = WorkerLostError(message)
+    return Failure(error.failure_class, message, traceback=cause, error=error)
+
+
+def describe_killed_worker(cause: str) -> Failure:
+    """Return the failure of work whose process was killed because the machine had no memory left.
+
+    Args:
+        cause: What Ray says of it; the figure in it is shown.
+    """
+    figure = _MEMORY_FIGURE.search(cause)
+    memory = figure[0] if figure else shorten(cause, _MESSAGE_LIMIT // 2)
+    message = f"the process that ran the work was killed to free memory of the machine: {memory}"
+    error = WorkerOutOfMemoryError(message)
+    return Failure(error.failure_class, message, traceback=cause, error=error)
 
 
 def _classify(error: BaseException) -> FailureClass:
@@ -82,22 +111,12 @@ def _classify(error: BaseException) -> FailureClass:
         return error.failure_class
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or _CPU_ALLOCATOR in str(error):
         return FailureClass.OOM
+    if _is_lost_peer(error):
+        return FailureClass.NODE_LOST
     return FailureClass.TRIAL_ERROR
 
 
-def _describe_last_frame(error: BaseException, code_dir: Path | None) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    users = [frame for frame in frames if code_dir and _is_inside(frame.filename, code_dir)]
-    chosen = (users or frames)[-1:]
-    return "".join(
-        f" ({Path(frame.filename).name}:{frame.lineno} {frame.name})" for frame in chosen
+def _is_lost_peer(error: BaseException) -> bool:
+    return isinstance(error, distributed.DistError) or (
+        isinstance(error, RuntimeError) and _GLOO_TRANSPORT in str(error)
     )
-
-
-def _is_inside(filename: str, folder: Path) -> bool:
-    return Path(filename).is_relative_to(folder.resolve())
-
-
-def _shorten(text: str, limit: int) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -1,28 +1,35 @@
 """An executor without processes: work runs step by step in the thread that asks for events.
 
 Used by tests of whatever drives an executor. It keeps the promises of the interface, save that
-work cannot run in parallel, be killed in the middle of a step, or be waited for with a limit.
+work cannot run in parallel, be killed in the middle of a step, or be waited for with a limit. A
+team has one member.
 """
 
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 from typing_extensions import override
 
+from trimtab_api.v1alpha1.status import FailureClass
 from trimtab_trainer.execution._base import (
     AbstractExecutor,
     Done,
     Event,
-    Failure,
     Progress,
+    TeamMember,
     WorkFunction,
 )
 from trimtab_trainer.execution.failures import FailureTrap
 
 __all__ = ["InProcessExecutor"]
 
-_Steps = Generator[object, None, Any]
+
+@dataclass(slots=True)
+class _Running:
+    steps: Generator[object, None, Any]
+    interrupted: bool = False
 
 
 @final
@@ -36,22 +43,32 @@ class InProcessExecutor(AbstractExecutor):
         self._slots = slots
         self._code_dir = code_dir
         self._benches: dict[int, object] = {}
-        self._busy: dict[int, _Steps] = {}
+        self._busy: dict[int, _Running] = {}
 
     @property
     @override
     def slots(self) -> int:
         return self._slots
 
+    @property
+    @override
+    def workers_per_slot(self) -> int:
+        return 1
+
     @override
     def submit(self, slot: int, work: WorkFunction, /, **arguments: object) -> None:
-        if not 0 <= slot < self._slots:
-            raise ValueError(f"slot must be in 0…{self._slots - 1} but got {slot}")
+        self._require_slot(slot)
         if slot in self._busy:
             raise ValueError(f"slot {slot} must be idle but is busy")
-        self._busy[slot] = self._start(slot, work, arguments)
+        self._busy[slot] = _Running(self._start(slot, work, arguments))
 
-    def _start(self, slot: int, work: WorkFunction, arguments: dict[str, object]) -> _Steps:
+    @override
+    def submit_team(self, slot: int, work: WorkFunction, /, **arguments: object) -> None:
+        self.submit(slot, work, team=TeamMember(rank=0, size=1, address=""), **arguments)
+
+    def _start(
+        self, slot: int, work: WorkFunction, arguments: dict[str, object]
+    ) -> Generator[object, None, Any]:
         """Make the bench only when the first step is asked for: its failure is the work's."""
         if slot not in self._benches:
             self._benches[slot] = self._make_bench()
@@ -59,29 +76,41 @@ class InProcessExecutor(AbstractExecutor):
 
     @override
     def events(self, timeout: float | None = None) -> Iterator[Event]:
-        for slot, steps in list(self._busy.items()):
+        for slot, running in list(self._busy.items()):
             # The consumer may have stopped or refilled a slot meanwhile.
-            if self._busy.get(slot) is steps:
-                yield self._step(slot, steps)
+            if self._busy.get(slot) is running:
+                yield self._step(slot, running)
 
-    def _step(self, slot: int, steps: _Steps) -> Event:
+    def _step(self, slot: int, running: _Running) -> Event:
         with FailureTrap(self._code_dir) as trap:
             try:
-                return Progress(slot, next(steps))
+                if not running.interrupted:
+                    return Progress(slot, next(running.steps))
+                running.steps.close()
             except StopIteration as end:
-                return self._end(slot, value=end.value)
-        return self._end(slot, failure=trap.failure)
+                return self._end(Done(slot, end.value, None))
+            return self._end(Done(slot, None, None, interrupted=True))
+        return self._end(Done(slot, None, trap.failure))
 
-    def _end(self, slot: int, *, value: object = None, failure: Failure | None = None) -> Done:
-        del self._busy[slot]
-        return Done(slot, value, failure)
+    def _end(self, done: Done) -> Done:
+        del self._busy[done.slot]
+        if done.failure is not None and done.failure.failure_class is FailureClass.OOM:
+            self._benches.pop(done.slot, None)
+        return done
+
+    @override
+    def interrupt(self, slot: int) -> None:
+        self._require_slot(slot)
+        if slot in self._busy:
+            self._busy[slot].interrupted = True
 
     @override
     def stop(self, slot: int) -> None:
-        steps = self._busy.pop(slot, None)
+        self._require_slot(slot)
+        running = self._busy.pop(slot, None)
         self._benches.pop(slot, None)
-        if steps is not None:
-            steps.close()
+        if running is not None:
+            running.steps.close()
 
     @override
     def close(self) -> None:

@@ -1,24 +1,29 @@
-"""SEAM of ray: one warm actor per slot, on a Ray that this process starts and ends.
+"""SEAM of ray: warm actors for each slot, on a Ray that this process starts and ends.
 
 Called by the pipeline. An actor loads its bench with the first work and keeps it, so a further
 piece of work costs a millisecond. Which work runs where and what a failure means is left to the
-callers; nobody else imports ray.
+callers, what runs inside an actor to `slot_process`; nobody else imports ray.
 """
 
+import itertools
 import logging
 import os
-import sys
-from collections.abc import Callable, Generator, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 import ray
-import torch
-from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
+from ray.exceptions import (
+    ActorUnavailableError,
+    OutOfMemoryError,
+    RayError,
+    RayTaskError,
+)
 from typing_extensions import override
 
-from trimtab_api.v1alpha1.status import FailureClass
 from trimtab_trainer.errors import EnvironmentMissingError
 from trimtab_trainer.execution._base import (
     AbstractExecutor,
@@ -26,55 +31,63 @@ from trimtab_trainer.execution._base import (
     Event,
     Failure,
     Progress,
+    TeamMember,
     WorkFunction,
 )
 from trimtab_trainer.execution.failures import (
-    FailureTrap,
     describe_failure,
+    describe_killed_worker,
     describe_lost_worker,
 )
+from trimtab_trainer.execution.gpus import share_gpus
+from trimtab_trainer.execution.slot_process import SlotProcess
+from trimtab_trainer.execution.team import TeamWatch
 
 __all__ = ["RayExecutor"]
 
 _OBJECT_STORE_BYTES = 128 * 2**20
 """Only small values travel between slots; Ray's own default takes a third of the memory."""
 
+_STARTS = 3
+"""So often a piece of work is placed when its actor does not answer, before it counts as lost."""
 
-class _Slot:
-    """What runs in a slot's process. `run` yields payloads, and a `Done` as its last item."""
+_RAY_SETTINGS = {
+    # Accelerators stay visible to slots that ask for none; without it Ray warns.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # How long Ray looks for the death behind a broken connection before it calls an actor merely
+    # unavailable. Its own second is too short on a busy machine.
+    "RAY_timeout_ms_task_wait_for_death_info": "10000",
+}
 
-    def __init__(self, slot: int, threads: int, code_dir: Path | None) -> None:
-        self._slot = slot
-        self._threads = threads
-        self._code_dir = code_dir
-        self._bench: object = None
-        if code_dir is not None:
-            sys.path.insert(0, str(code_dir.resolve()))
+_CONTROL = "control"
+"""Calls of this group are heard while work runs; work itself still comes one at a time."""
 
-    def run(
-        self,
-        make_bench: Callable[[], object],
-        work: WorkFunction,
-        arguments: dict[str, object],
-    ) -> Generator[object, None, None]:
-        """Do one piece of work; nothing that it raises leaves this process as an exception."""
-        value = None
-        with FailureTrap(self._code_dir) as trap:
-            # Earlier work in this process may have changed it.
-            torch.set_num_threads(self._threads)
-            if self._bench is None:
-                self._bench = make_bench()
-            steps = work(self._bench, **arguments)
-            # Ray sends values into a generator that streams, so delegating to the work would
-            # fail where the work itself delegates to something that is no generator.
-            while True:
-                try:
-                    payload = next(steps)
-                except StopIteration as end:
-                    value = end.value
-                    break
-                yield payload
-        yield Done(self._slot, value, trap.failure)
+# Ray's type of a handle does not know methods that stream.
+_Actor: TypeAlias = Any
+_Stream: TypeAlias = "ray.ObjectRefGenerator[Any]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """A piece of work as it was asked for."""
+
+    number: int
+    work: WorkFunction
+    arguments: Mapping[str, object]
+    team_size: int | None
+    """None: the leader alone does it, and hears of no team."""
+
+
+@dataclass(slots=True)
+class _Running:
+    """A piece of work in the processes of a slot."""
+
+    order: _Order
+    streams: dict[int, _Stream]
+    """Rank → what the member that still runs yields."""
+    watch: TeamWatch
+    starts: int
+    heard: bool = False
 
 
 @final
@@ -82,11 +95,14 @@ class RayExecutor(AbstractExecutor):
     """Slots that are processes of a local Ray.
 
     Args:
-        slots: Pieces of work that run at once, one process each.
+        slots: Pieces of work that run at once.
         make_bench: Called in a slot's process before its first work; travels with each piece of
             work, so it should be small. Its failure is that work's, and the next tries again.
-        threads_per_slot: Threads that a slot computes with unless its work says otherwise.
+        threads_per_slot: Threads that a slot computes with unless its work says otherwise; its
+            processes divide them.
         code_dir: Folder of the user's code, first on the path of every slot.
+        workers_per_slot: Processes of a slot.
+        gpus: GPUs to share among all processes; 0 leaves them unclaimed.
 
     Raises:
         EnvironmentMissingError: Ray cannot start here.
@@ -99,73 +115,170 @@ class RayExecutor(AbstractExecutor):
         make_bench: Callable[[], object],
         threads_per_slot: int,
         code_dir: Path | None,
+        workers_per_slot: int = 1,
+        gpus: int = 0,
     ) -> None:
         self._make_bench = make_bench
-        self._threads = threads_per_slot
+        self._threads = max(1, threads_per_slot // workers_per_slot)
         self._code_dir = code_dir
-        self._running: dict[int, ray.ObjectRefGenerator[Any]] = {}
-        _start_ray(slots, threads_per_slot)
-        self._actors = [self._start_actor(slot) for slot in range(slots)]
+        self._gpu_share = share_gpus(gpus, slots * workers_per_slot)
+        self._numbers = itertools.count(1)
+        self._running: dict[int, _Running] = {}
+        _start_ray(cpus=slots * workers_per_slot, gpus=gpus, threads=self._threads)
+        self._actors = [
+            [self._start_actor(slot) for _ in range(workers_per_slot)] for slot in range(slots)
+        ]
 
     @property
     @override
     def slots(self) -> int:
         return len(self._actors)
 
+    @property
+    @override
+    def workers_per_slot(self) -> int:
+        return len(self._actors[0])
+
     @override
     def submit(self, slot: int, work: WorkFunction, /, **arguments: object) -> None:
-        if not 0 <= slot < self.slots:
-            raise ValueError(f"slot must be in 0…{self.slots - 1} but got {slot}")
+        self._require_idle(slot)
+        self._start(slot, _Order(next(self._numbers), work, arguments, team_size=None))
+
+    @override
+    def submit_team(self, slot: int, work: WorkFunction, /, **arguments: object) -> None:
+        self._require_idle(slot)
+        size = self.workers_per_slot
+        self._start(slot, _Order(next(self._numbers), work, arguments, team_size=size))
+
+    def _require_idle(self, slot: int) -> None:
+        self._require_slot(slot)
         if slot in self._running:
             raise ValueError(f"slot {slot} must be idle but is busy")
-        method = self._actors[slot].run.options(num_returns="streaming")
-        self._running[slot] = method.remote(self._make_bench, work, arguments)
+
+    def _start(self, slot: int, order: _Order, starts: int = 1) -> None:
+        size = order.team_size or 1
+        actors = self._actors[slot][:size]
+        # Nobody waits for the address here: Ray hands it on once the leader has chosen it.
+        find_host = ray.util.get_node_ip_address
+        address = actors[0].choose_address.remote(find_host) if size > 1 else ""
+        streams = {
+            rank: actor.run.options(num_returns="streaming").remote(
+                order.number,
+                self._make_bench,
+                order.work,
+                order.arguments,
+                member=TeamMember(rank, size, address="") if order.team_size else None,
+                address=address,
+            )
+            for rank, actor in enumerate(actors)
+        }
+        self._running[slot] = _Running(order, streams, TeamWatch(slot, size), starts)
 
     @override
     def events(self, timeout: float | None = None) -> Iterator[Event]:
-        for slot, items in self._wait(timeout):
-            # The consumer may have stopped or refilled a slot meanwhile.
-            if self._running.get(slot) is items:
-                yield self._take(slot, items)
+        limit = None if timeout is None else time.monotonic() + timeout
+        something = False
+        while self._running and not something:
+            for slot, rank, stream in self._wait(limit):
+                # The consumer may have stopped or refilled a slot meanwhile.
+                running = self._running.get(slot)
+                if running is not None and running.streams.get(rank) is stream:
+                    event = self._take(slot, rank, running)
+                    if event is not None:
+                        something = True
+                        yield event
+            for slot, running in list(self._running.items()):
+                # Here it is a team whose members were waited for long enough.
+                done = self._conclude(slot, running)
+                if done is not None:
+                    something = True
+                    yield done
+            if limit is not None and time.monotonic() >= limit:
+                return
 
-    def _wait(self, timeout: float | None) -> list[tuple[int, "ray.ObjectRefGenerator[Any]"]]:
-        waiting = list(self._running.values())
+    def _wait(self, limit: float | None) -> list[tuple[int, int, _Stream]]:
+        """Wait until a process has something to say, a team's patience ends, or the limit."""
+        waiting = [stream for _, _, stream in self._list_streams()]
+        limits = [running.watch.deadline for running in self._running.values()] + [limit]
+        times = [at - time.monotonic() for at in limits if at is not None]
+        timeout = max(0.0, min(times)) if times else None
         if not waiting or not ray.wait(waiting, num_returns=1, timeout=timeout)[0]:
             return []
         # The first one that is ready says nothing of the others; without asking for all of them
         # a chatty slot would keep the rest from being heard.
         ready, _ = ray.wait(waiting, num_returns=len(waiting), timeout=0)
-        return [(slot, items) for slot, items in self._running.items() if items in ready]
+        return [entry for entry in self._list_streams() if entry[2] in ready]
 
-    def _take(self, slot: int, items: "ray.ObjectRefGenerator[Any]") -> Event:
+    def _list_streams(self) -> list[tuple[int, int, _Stream]]:
+        return [
+            (slot, rank, stream)
+            for slot, running in self._running.items()
+            for rank, stream in running.streams.items()
+        ]
+
+    def _take(self, slot: int, rank: int, running: _Running) -> Event | None:
+        """Hear the next thing that a process says; None where it is of no concern to others."""
         try:
-            item = ray.get(next(items))
-        except OutOfMemoryError as error:
-            return self._replace(slot, describe_lost_worker(str(error), FailureClass.OOM))
-        except RayActorError as error:
-            return self._replace(slot, describe_lost_worker(str(error), FailureClass.NODE_LOST))
-        except RayTaskError as error:
-            # What the work yielded or returned cannot travel between processes.
-            del self._running[slot]
-            return Done(slot, None, describe_failure(error.cause, code_dir=self._code_dir))
-        if isinstance(item, Done):
-            del self._running[slot]
-            return item
-        return Progress(slot, item)
+            item = ray.get(next(running.streams[rank]))
+        except ActorUnavailableError as error:
+            # The process lives and may still do the work, unheard. Nothing of it was told yet,
+            # so it can be done anew without anyone noticing.
+            if not running.heard and running.starts < _STARTS:
+                self.stop(slot)
+                self._start(slot, running.order, running.starts + 1)
+                return None
+            item = Done(slot, None, describe_lost_worker(str(error)))
+        except RayError as error:
+            item = Done(slot, None, self._describe(error))
+        if not isinstance(item, Done):
+            running.heard = True
+            return Progress(slot, item)
+        del running.streams[rank]
+        running.watch.note(rank, item, time.monotonic())
+        return self._conclude(slot, running)
 
-    def _replace(self, slot: int, failure: Failure) -> Done:
-        self.stop(slot)
-        return Done(slot, None, failure)
+    def _describe(self, error: RayError) -> Failure:
+        if isinstance(error, OutOfMemoryError):
+            return describe_killed_worker(str(error))
+        if isinstance(error, RayTaskError):
+            # What the work yielded or returned cannot travel between processes.
+            return describe_failure(error.cause, code_dir=self._code_dir)
+        return describe_lost_worker(str(error))
+
+    def _conclude(self, slot: int, running: _Running) -> Done | None:
+        if self._running.get(slot) is not running:
+            return None
+        done = running.watch.conclude(time.monotonic())
+        if done is not None:
+            del self._running[slot]
+            for rank in running.watch.find_unfit():
+                self._replace_actor(slot, rank)
+        return done
+
+    @override
+    def interrupt(self, slot: int) -> None:
+        self._require_slot(slot)
+        running = self._running.get(slot)
+        if running is not None:
+            control = self._actors[slot][0].interrupt.options(concurrency_group=_CONTROL)
+            control.remote(running.order.number)
 
     @override
     def stop(self, slot: int) -> None:
-        self._running.pop(slot, None)
-        ray.kill(self._actors[slot])
-        self._actors[slot] = self._start_actor(slot)
+        self._require_slot(slot)
+        running = self._running.pop(slot, None)
+        used = self.workers_per_slot if running is None else running.order.team_size or 1
+        for rank in range(used):
+            self._replace_actor(slot, rank)
 
-    def _start_actor(self, slot: int) -> Any:
-        # Ray's type of a handle does not know methods that stream, hence Any.
-        actor = ray.remote(_Slot).options(num_cpus=1, max_restarts=0)
+    def _replace_actor(self, slot: int, rank: int) -> None:
+        ray.kill(self._actors[slot][rank])
+        self._actors[slot][rank] = self._start_actor(slot)
+
+    def _start_actor(self, slot: int) -> _Actor:
+        # Ray's types do not know concurrency groups, hence the mapping.
+        options: dict[str, Any] = {"concurrency_groups": {_CONTROL: 1}, "max_restarts": 0}
+        actor = ray.remote(num_cpus=1, num_gpus=self._gpu_share, **options)(SlotProcess)
         return actor.remote(slot, self._threads, self._code_dir)
 
     @override
@@ -174,12 +287,13 @@ class RayExecutor(AbstractExecutor):
         ray.shutdown()
 
 
-def _start_ray(slots: int, threads: int) -> None:
+def _start_ray(*, cpus: int, gpus: int, threads: int) -> None:
     with _ray_environment(threads):
         try:
             ray.init(
                 address="local",
-                num_cpus=slots,
+                num_cpus=cpus,
+                num_gpus=gpus,
                 object_store_memory=_OBJECT_STORE_BYTES,
                 include_dashboard=False,
                 log_to_driver=False,
@@ -193,8 +307,8 @@ def _start_ray(slots: int, threads: int) -> None:
 def _ray_environment(threads: int) -> Iterator[None]:
     """Set what Ray and its workers read from the environment when they start."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    # Accelerators stay visible to slots that ask for none; without it Ray warns.
-    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
+    for name, value in _RAY_SETTINGS.items():
+        os.environ.setdefault(name, value)
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = str(threads)
     try:

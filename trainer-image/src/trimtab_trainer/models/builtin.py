@@ -3,8 +3,6 @@
 Called by the catalog. Networks take normalized images; `image_input` does what comes before.
 """
 
-import difflib
-import importlib
 import itertools
 from collections.abc import Mapping
 from typing import Any
@@ -14,12 +12,15 @@ from torch import nn
 from typing_extensions import override
 
 from trimtab_trainer.data._base import ImageFormat
-from trimtab_trainer.data.user_code import blame_user_code
 from trimtab_trainer.errors import UserError
+from trimtab_trainer.models.torchvision_networks import (
+    TORCHVISION,
+    build_torchvision,
+    find_size_rule,
+)
 
-__all__ = ["Mlp", "SmallCnn", "build_network", "network_channels"]
+__all__ = ["Mlp", "SmallCnn", "build_network", "choose_size", "network_channels"]
 
-_TORCHVISION = "torchvision/"
 _RGB = 3
 
 
@@ -71,7 +72,31 @@ class SmallCnn(nn.Module):
 
 def network_channels(name: str, image: ImageFormat) -> int:
     """Return how many channels the network takes: torchvision's are made for colour."""
-    return _RGB if name.startswith(_TORCHVISION) else image.channels
+    return _RGB if name.startswith(TORCHVISION) else image.channels
+
+
+def choose_size(name: str, *, own: ImageFormat, wanted: int | None) -> int | None:
+    """Return the height and width that a built-in network works at; None keeps the images' own.
+
+    Args:
+        name: As in `model.builtin`.
+        own: The images as they are.
+        wanted: `dataset.imageSize`; where absent, images that are too small are enlarged to the
+            smallest size that the network takes.
+
+    Raises:
+        UserError: The network does not take the size that is wanted.
+    """
+    rule = find_size_rule(name)
+    if wanted is None:
+        return None if rule.allows(own.height, own.width) else rule.fit(max(own.height, own.width))
+    if not rule.allows(wanted, wanted):
+        multiple = f" and a multiple of {rule.step}" if rule.step > 1 else ""
+        raise UserError(
+            f"dataset.imageSize must be at least {rule.smallest}{multiple} for {name} but is"
+            f" {wanted}"
+        )
+    return wanted
 
 
 def build_network(
@@ -91,8 +116,9 @@ def build_network(
     """
     classes = _count_classes(args, num_classes)
     own = {key: value for key, value in args.items() if key != "num_classes"}
-    if name.startswith(_TORCHVISION):
-        return _build_torchvision(name.removeprefix(_TORCHVISION), classes, own)
+    if name.startswith(TORCHVISION):
+        short = name.removeprefix(TORCHVISION)
+        return build_torchvision(short, size=image.height, num_classes=classes, args=own)
     sizes = _check_sizes(name, own)
     if name == "mlp":
         features = image.channels * image.height * image.width
@@ -131,20 +157,3 @@ def _check_sizes(name: str, args: Mapping[str, Any]) -> dict[str, int]:
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _build_torchvision(name: str, num_classes: int, args: Mapping[str, Any]) -> nn.Module:
-    # Imported here because it takes seconds, in every worker, and many runs do not need it.
-    models = importlib.import_module("torchvision.models")
-    names = models.list_models(module=models)
-    if name not in names:
-        near = difflib.get_close_matches(name, names) or names[:3]
-        raise UserError(
-            f"model.builtin must name a classification network of torchvision but got {name!r};"
-            f" near: {', '.join(near)}"
-        )
-    with blame_user_code(f"torchvision/{name}", None):
-        network = models.get_model(name, weights=None, num_classes=num_classes, **args)
-    if not isinstance(network, nn.Module):
-        raise TypeError(f"torchvision.models.{name} returned {type(network).__name__}")
-    return network

@@ -11,7 +11,8 @@ from torch import nn
 
 from trimtab_api.v1alpha1.model import Model
 from trimtab_trainer.data._base import AbstractSplit, DataBundle, ImageFormat
-from trimtab_trainer.models.builtin import build_network, network_channels
+from trimtab_trainer.errors import UserError
+from trimtab_trainer.models.builtin import build_network, choose_size, network_channels
 from trimtab_trainer.models.entrypoint import build_from_entrypoint
 from trimtab_trainer.models.image_input import ImageModel
 from trimtab_trainer.models.weights import load_weights
@@ -34,7 +35,8 @@ def build_model(
     Args:
         model: What the manifest says.
         data: The loaded data set, whose format the network is built for.
-        image_size: `dataset.imageSize`; None keeps the images' own size.
+        image_size: `dataset.imageSize`; None keeps the images' own size, or the smallest that a
+            built-in network takes where that is larger.
         code_dir: Folder of the manifest, where entry points are imported from.
         data_root: Folder that holds one folder per claim of `pvc://` URIs.
 
@@ -47,9 +49,10 @@ def build_model(
             format, or the weights are another network's.
         CheckpointRefusedError: The weights are not the file that the manifest says.
     """
+    size = _choose_size(model, data, image_size)
     image = data.image or _format_of_tensors(data.train)
-    if image_size is not None:
-        image = replace(image, height=image_size, width=image_size)
+    if size is not None:
+        image = replace(image, height=size, width=size)
     if model.builtin is not None:
         channels = network_channels(model.builtin, image)
         network = build_network(
@@ -66,7 +69,20 @@ def build_model(
         load_weights(network, model.weights, data_root=data_root)
     if data.image is None:
         return network
-    return ImageModel(network, image=data.image, channels=channels, size=image_size)
+    return ImageModel(network, image=data.image, channels=channels, size=size)
+
+
+def _choose_size(model: Model, data: DataBundle, wanted: int | None) -> int | None:
+    if model.builtin is None:
+        return wanted
+    own = data.image or _format_of_tensors(data.train)
+    size = choose_size(model.builtin, own=own, wanted=wanted)
+    if data.image is None and size is not None:  # tensors are never resized
+        raise UserError(
+            f"inputs of the data set must have a size that {model.builtin} takes, such as"
+            f" {size}×{size}, but have {own.height}×{own.width}"
+        )
+    return size
 
 
 def _format_of_tensors(split: AbstractSplit) -> ImageFormat:

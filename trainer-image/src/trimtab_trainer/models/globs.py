@@ -50,7 +50,4 @@ def _is_match(name: str, pattern: str) -> bool:
 def _describe_empty_match(pattern: str, names: Sequence[str]) -> str:
     short = [name.removeprefix(_WRAPPER_PREFIX) for name in names]
     near = difflib.get_close_matches(pattern, short, n=3, cutoff=0.4) or short[:3]
-    return (
-        f"{pattern!r} matches no layer of the model; "
-        f"near names: {', '.join(near)}"
-    )
+    return f"{pattern!r} matches no layer of the model; near names: {', '.join(near)}"

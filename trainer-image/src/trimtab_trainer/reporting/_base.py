@@ -5,25 +5,33 @@ the ConfigMap's writer implement `AbstractReporter`. Events are facts, never ins
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from trimtab_api.reports import CandidateReport, TrialReport
 from trimtab_api.stages import StageName, StageReason, StageState
 from trimtab_api.v1alpha1._types import Scalar
+from trimtab_api.v1alpha1.conditions import DegradedReason
+from trimtab_api.v1alpha1.runtime import FailureAction
 from trimtab_api.v1alpha1.status import FailureClass
 
 __all__ = [
     "AbstractReporter",
     "CandidateMeasured",
+    "CheckpointRefused",
     "Event",
     "NewBest",
+    "PrecisionFallback",
+    "ProblemRaised",
+    "ProblemSolved",
     "RunResumed",
+    "SamplesSkipped",
     "StageEnded",
     "StageProgress",
     "StageStarted",
     "TrialEnded",
     "TrialProgress",
+    "TrialRetried",
     "TrialStarted",
     "WarningRaised",
 ]
@@ -57,6 +65,7 @@ class StageProgress:
     done: float
     total: float | None
     message: str = ""
+    """What was done; empty where only the bar moves, such as within an epoch."""
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -83,13 +92,29 @@ class TrialStarted:
 
 @dataclass(frozen=True, slots=True)
 class TrialProgress:
-    """A running trial ended an epoch."""
+    """A running trial ended an epoch, or is on its way through the next one."""
 
     number: int
     slot: int
     epoch: int
+    """Epochs that ended."""
     epochs: int
     metrics: Mapping[str, float]
+    """Of the last epoch that ended; empty before the first."""
+    fraction: float = 0.0
+    """How much of the epoch after `epoch` is done, 0…1."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRetried:
+    """A trial failed and runs again, in the same place of the study."""
+
+    number: int
+    slot: int
+    failure_class: FailureClass
+    message: str
+    action: FailureAction
+    """What is done about the failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +148,51 @@ class WarningRaised:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class ProblemRaised:
+    """The run waits for something outside it."""
+
+    reason: DegradedReason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemSolved:
+    """What the run waited for is there again."""
+
+    reason: DegradedReason
+    """The reason of the problem that is gone."""
+    seconds: float
+    """How long the run waited."""
+
+
+@dataclass(frozen=True, slots=True)
+class SamplesSkipped:
+    """Samples of the data set cannot be read and are left out."""
+
+    count: int
+    names: Sequence[str]
+    """The first of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRefused:
+    """A checkpoint failed its check; an older one is taken, or the training starts over."""
+
+    message: str
+    """Which one, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionFallback:
+    """A training went on in a wider type."""
+
+    where: str
+    """Which training, such as `trial 4` or `train`."""
+    from_dtype: str
+    to_dtype: str
+
+
 Event = (
     RunResumed
     | StageStarted
@@ -130,10 +200,16 @@ Event = (
     | StageEnded
     | TrialStarted
     | TrialProgress
+    | TrialRetried
     | TrialEnded
     | NewBest
     | CandidateMeasured
     | WarningRaised
+    | ProblemRaised
+    | ProblemSolved
+    | SamplesSkipped
+    | CheckpointRefused
+    | PrecisionFallback
 )
 
 

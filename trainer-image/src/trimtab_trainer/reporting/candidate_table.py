@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from trimtab_api.metrics import KNOWN_METRICS, metric_key
 from trimtab_api.reports import CandidateReport, RunReport
+from trimtab_api.stages import StageReason
 from trimtab_api.v1alpha1.status import TargetStatus
 from trimtab_api.wording import render_change, render_metric
+from trimtab_trainer.reporting.charts.targets import CandidateRole
 
-__all__ = ["CandidateRow", "Cell", "Column", "build_row", "list_columns"]
+__all__ = ["CandidateRow", "Cell", "Column", "build_row", "find_role", "list_columns"]
 
 _MINUS = "\N{MINUS SIGN}"
 _FLOPS_PER_MAC = 2
@@ -54,8 +56,9 @@ class CandidateRow:
     name: str
     origin: str
     cells: tuple[Cell, ...]
-    shipped: bool
-    rejected: str | None
+    role: CandidateRole
+    rejected: str
+    """Why it should not ship, and in which sense; empty where it may."""
 
 
 def list_columns(metric: str) -> Iterator[Column]:
@@ -98,9 +101,28 @@ def build_row(
             Cell(cell.text.removesuffix(f" {column.unit}"), cell.note)
             for cell, column in zip(cells, list_columns(metric), strict=True)
         ),
-        shipped=candidate.id == target.candidate,
-        rejected=candidate.rejected,
+        role=find_role(candidate, target),
+        rejected=_describe_rejection(candidate, target),
     )
+
+
+def find_role(candidate: CandidateReport, target: TargetStatus) -> CandidateRole:
+    """Return what a candidate is for a target."""
+    if candidate.id == target.candidate:
+        return CandidateRole.SHIPS
+    if candidate.rejected is None:
+        return CandidateRole.CANDIDATE
+    no_gain = candidate.reason is StageReason.NO_GAIN
+    return CandidateRole.REJECTED if no_gain else CandidateRole.LIMITED
+
+
+def _describe_rejection(candidate: CandidateReport, target: TargetStatus) -> str:
+    if candidate.rejected is None:
+        return ""
+    role = find_role(candidate, target)
+    if role is CandidateRole.SHIPS:
+        return f"ships all the same, as the nearest: {candidate.rejected}"
+    return f"{role}: {candidate.rejected}"
 
 
 def _cells(

@@ -1,11 +1,10 @@
 """report.html: one self-contained page about a run, complete, failed or half-way.
 
 Called by the journal whenever it writes the report. Nothing is fetched when the page is opened:
-styles and charts are inside. What is said is decided by `run_view` and `target_view`.
+styles and charts are inside. What is said is decided by the modules named `*_view`.
 """
 
 import json
-from typing import Any
 
 import jinja2
 
@@ -14,19 +13,21 @@ from trimtab_api.selection import metric_direction
 from trimtab_api.v1alpha1.goals import Direction
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_api.v1alpha1.status import TargetStatus
-from trimtab_api.wording import render_metric, render_scalar
-from trimtab_trainer.reporting.charts import draw_candidates, draw_epochs, draw_trials
+from trimtab_trainer.reporting.charts.targets import draw_candidates
+from trimtab_trainer.reporting.charts.training import draw_epochs, draw_loss_scale
+from trimtab_trainer.reporting.numerics_view import describe_numerics, list_scale_points
 from trimtab_trainer.reporting.run_view import (
     build_headline,
     describe_budget,
-    is_percent,
+    describe_recovery,
     list_facts,
-    list_history,
     list_prune_rows,
     list_stage_rows,
-    list_trial_rows,
     make_rows,
 )
+from trimtab_trainer.reporting.scales import choose_style
+from trimtab_trainer.reporting.search_charts import draw_search
+from trimtab_trainer.reporting.search_view import build_search
 from trimtab_trainer.reporting.target_view import build_target, list_points, worst_allowed
 
 __all__ = ["render_html"]
@@ -50,12 +51,16 @@ def render_html(report: RunReport) -> str:
         headline=build_headline(report),
         facts=list_facts(report),
         budget=describe_budget(report),
+        recovery=describe_recovery(report),
         targets=[
             (build_target(report, spec, target), _draw_target(report, target, metric, direction))
             for target in report.status.targets
         ],
-        search=_describe_search(report, metric, direction),
+        search=build_search(report, spec),
+        charts_of_search=draw_search(report, spec),
         training=_draw_training(report, metric),
+        numerics=describe_numerics(report),
+        loss_scale=_draw_loss_scale(report),
         prune_rows=list(list_prune_rows(report, metric)),
         stage_rows=list(list_stage_rows(report.status.stages)),
         data_rows=list(make_rows(report.data)),
@@ -86,32 +91,10 @@ def _draw_target(
         if len(points) > 1:
             charts.append(
                 draw_candidates(
-                    points, cost=label, metric=metric, percent=is_percent(metric), limit=limit
+                    points, cost=label, metric=metric, style=choose_style(metric), limit=limit
                 )
             )
     return charts
-
-
-def _describe_search(report: RunReport, metric: str, direction: Direction) -> dict[str, Any]:
-    names = list(dict.fromkeys(name for trial in report.trials for name in trial.parameters))
-    points = list_history(report.trials, metric, direction)
-    rows = list_trial_rows(report.trials, names, metric, direction)
-    best = report.status.best
-    chart = ""
-    if any(point.value is not None for point in points):
-        chart = draw_trials(points, metric=metric, percent=is_percent(metric))
-    return {
-        "chart": chart,
-        "best_title": f"trial {best.trial}: {metric} {render_metric(metric, best.value)}"
-        if best
-        else "",
-        "best_rows": [(entry.name, render_scalar(entry.value)) for entry in best.parameters]
-        if best
-        else [],
-        "names": names,
-        "rows": rows,
-        "hidden": len(report.trials) - len(rows),
-    }
 
 
 def _draw_training(report: RunReport, metric: str) -> list[str]:
@@ -126,5 +109,12 @@ def _draw_training(report: RunReport, metric: str) -> list[str]:
     for label, curves in ((metric, quality), ("loss", losses)):
         known = {name: pairs for name, pairs in curves.items() if pairs}
         if known:
-            charts.append(draw_epochs(known, label=label, percent=is_percent(label)))
+            charts.append(draw_epochs(known, label=label, style=choose_style(label)))
     return charts
+
+
+def _draw_loss_scale(report: RunReport) -> str:
+    points = list_scale_points(report.training)
+    scales = {point.scale for point in points}
+    # What never changed is said in words.
+    return draw_loss_scale(points) if len(scales) > 1 else ""

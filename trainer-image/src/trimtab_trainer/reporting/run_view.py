@@ -1,6 +1,6 @@
-"""What the HTML report says about the run: verdict, search, training, pruning, stages. Pure.
+"""What the HTML report says about the run: verdict, what it waits for, pruning, stages. Pure.
 
-Called by `html`; what belongs to one target is `target_view`'s.
+Called by `html`; the search is `search_view`'s, a target `target_view`'s.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from trimtab_api.metrics import KNOWN_METRICS
-from trimtab_api.reports import RunReport, TrialReport
-from trimtab_api.v1alpha1.goals import Direction
-from trimtab_api.v1alpha1.status import StageStatus
+from trimtab_api.reports import RunReport
+from trimtab_api.v1alpha1.conditions import CompleteReason, ConditionType
+from trimtab_api.v1alpha1.status import Condition, StageStatus, Status
 from trimtab_api.verdict import Verdict, find_verdict
 from trimtab_api.wording import (
     render_change,
@@ -19,25 +18,22 @@ from trimtab_api.wording import (
     render_scalar,
     render_seconds,
 )
-from trimtab_trainer.reporting.charts import TrialPoint
+from trimtab_trainer.reporting.charts.canvas import NumberStyle
+from trimtab_trainer.reporting.scales import choose_style
 
 __all__ = [
     "Headline",
     "PruneRow",
     "StageRow",
-    "TrialRow",
     "build_headline",
     "describe_budget",
-    "is_percent",
+    "describe_recovery",
     "list_facts",
-    "list_history",
     "list_prune_rows",
     "list_stage_rows",
-    "list_trial_rows",
     "make_rows",
 ]
 
-_SHOWN_TRIALS = 50
 _FLOPS_PER_MAC = 2
 _TITLES = {
     Verdict.GOALS_MET: ("Goals met", "good"),
@@ -80,38 +76,47 @@ class PruneRow:
     kept: bool
 
 
-@dataclass(frozen=True, slots=True)
-class TrialRow:
-    """A trial in the table of trials."""
-
-    number: int
-    value: str
-    state: str
-    parameters: tuple[str, ...]
-    seconds: str
-    message: str
-
-
 def build_headline(report: RunReport) -> Headline:
     """Return the verdict in a word and what the status says to it."""
     verdict = find_verdict(report.status)
     title, tone = _TITLES[verdict]
     message = report.status.message or ""
-    if verdict is Verdict.UNFINISHED and report.status.stage:
-        message = f"stopped or still running in stage {report.status.stage}"
+    if verdict is Verdict.UNFINISHED:
+        return _describe_unfinished(report.status, title, tone)
     return Headline(title, tone, "" if verdict is Verdict.GOALS_MET else message)
 
 
-def is_percent(metric: str) -> bool:
-    """Return whether a metric is a fraction that people read as percent."""
-    known = KNOWN_METRICS.get(metric)
-    return known is not None and known.unit == "fraction"
+def _describe_unfinished(status: Status, title: str, tone: str) -> Headline:
+    waiting = _find_condition(status, ConditionType.DEGRADED)
+    if waiting is not None and waiting.status == "True":
+        return Headline("Waiting", "warn", f"{waiting.reason}: {waiting.message}")
+    parts = [f"stopped or still running in stage {status.stage}"] if status.stage else []
+    complete = _find_condition(status, ConditionType.COMPLETE)
+    if complete is not None and complete.reason == CompleteReason.STUDY_EXTENDED:
+        parts.append("numTrials was raised after the end: the study goes on")
+    return Headline(title, tone, "; ".join(parts))
+
+
+def describe_recovery(report: RunReport) -> str:
+    """Return what the run waited for and has again; empty where there was nothing."""
+    degraded = _find_condition(report.status, ConditionType.DEGRADED)
+    if degraded is None or degraded.status == "True":
+        return ""
+    return "The run had to wait for something outside it, and went on."
+
+
+def _find_condition(status: Status, kind: ConditionType) -> Condition | None:
+    return next((entry for entry in status.conditions if entry.type is kind), None)
+
+
+def _clock(time: str) -> str:
+    return time.replace("T", " ").replace("Z", " UTC")
 
 
 def list_facts(report: RunReport) -> dict[str, str]:
     """Return what fits into a line under the title."""
     status = report.status
-    facts = {"started": (status.start_time or "").replace("T", " ").replace("Z", " UTC")}
+    facts = {"started": _clock(status.start_time or "")}
     time = _elapsed(status.start_time, status.completion_time)
     if time:
         facts["took"] = time
@@ -120,7 +125,8 @@ def list_facts(report: RunReport) -> dict[str, str]:
     if status.trials and status.trials.total:
         facts["trials"] = status.trials.summary
     if status.precision:
-        facts["precision"] = status.precision.dtype
+        emulated = ", emulated" if status.precision.emulated else ""
+        facts["precision"] = status.precision.dtype + emulated
     return {name: value for name, value in facts.items() if value}
 
 
@@ -151,53 +157,10 @@ def describe_budget(report: RunReport) -> str:
 
 
 def _points(metric: str, value: float) -> str:
-    return f"{100 * value:.2f} points" if is_percent(metric) else render_scalar(value)
-
-
-def list_history(
-    trials: Sequence[TrialReport], metric: str, direction: Direction
-) -> list[TrialPoint]:
-    """Return trials by number with the best value up to each."""
-    better = max if direction is Direction.MAXIMIZE else min
-    best: float | None = None
-    points = []
-    for trial in sorted(trials, key=lambda entry: entry.number):
-        value = trial.values.get(metric)
-        if value is not None:
-            best = value if best is None else better(best, value)
-        points.append(TrialPoint(trial.number, value, best))
-    return points
-
-
-def list_trial_rows(
-    trials: Sequence[TrialReport], names: Sequence[str], metric: str, direction: Direction
-) -> list[TrialRow]:
-    """Return the best trials first, those without a value last, fifty at most.
-
-    Args:
-        trials: Ended trials.
-        names: Parameters, in the order of the columns.
-        metric: The primary metric.
-        direction: Which way it improves.
-    """
-    sign = -1 if direction is Direction.MAXIMIZE else 1
-
-    def rank(trial: TrialReport) -> tuple[bool, float, int]:
-        value = trial.values.get(metric)
-        return value is None, 0.0 if value is None else sign * value, trial.number
-
-    return [_trial_row(trial, names, metric) for trial in sorted(trials, key=rank)[:_SHOWN_TRIALS]]
-
-
-def _trial_row(trial: TrialReport, names: Sequence[str], metric: str) -> TrialRow:
-    failure = trial.failure
-    return TrialRow(
-        number=trial.number,
-        value=render_metric(metric, trial.values.get(metric)),
-        state=trial.state.lower(),
-        parameters=tuple(render_scalar(trial.parameters.get(name, "")) for name in names),
-        seconds=render_seconds(trial.seconds),
-        message=f"{failure.failure_class}: {failure.message}" if failure else "",
+    return (
+        f"{100 * value:.2f} points"
+        if choose_style(metric) is NumberStyle.PERCENT
+        else render_scalar(value)
     )
 
 

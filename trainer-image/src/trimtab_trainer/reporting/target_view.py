@@ -24,9 +24,10 @@ from trimtab_trainer.reporting.candidate_table import (
     CandidateRow,
     Column,
     build_row,
+    find_role,
     list_columns,
 )
-from trimtab_trainer.reporting.charts import CandidatePoint
+from trimtab_trainer.reporting.charts.targets import CandidatePoint
 
 __all__ = [
     "LimitRow",
@@ -119,17 +120,11 @@ def list_points(
             name=entry.id,
             cost=entry.metrics[key],
             quality=entry.metrics[metric],
-            role=_role(entry, target),
+            role=find_role(entry, target),
             on_front=not any(_dominates(other, place[entry.id]) for other in place.values()),
         )
         for entry in known
     ]
-
-
-def _role(candidate: CandidateReport, target: TargetStatus) -> str:
-    if candidate.id == target.candidate:
-        return "ships"
-    return "rejected" if candidate.rejected else "candidate"
 
 
 def _dominates(other: tuple[float, float], mine: tuple[float, float]) -> bool:

@@ -1,18 +1,32 @@
 """The samplers of optuna that the manifest's algorithms stand for.
 
-Called by the study before every ask: a sampler is made anew from the seed, the number of the
-trial and the count of draws for it, and so holds no state that a restart would lose.
+Made anew by the study before every ask, from the seed, the number of the trial and the count of
+draws for it: so they hold no state that a restart would lose.
 """
 
+from collections.abc import Sequence
+
+import optuna
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
+from trimtab_api.feasibility import TrialLimit
 from trimtab_api.v1alpha1.search import SearchAlgorithm, Surrogate
+from trimtab_trainer.search.gaussian import GaussianProcessSampler
 from trimtab_trainer.search.seeds import derive_seed
+from trimtab_trainer.search.space import Point, Space
 
-__all__ = ["build_sampler"]
+__all__ = ["build_sampler", "draw_random"]
 
 
-def build_sampler(algorithm: SearchAlgorithm, seed: int, number: int, draw: int) -> BaseSampler:
+def build_sampler(
+    algorithm: SearchAlgorithm,
+    space: Space,
+    limits: Sequence[TrialLimit],
+    *,
+    seed: int,
+    number: int,
+    draw: int,
+) -> BaseSampler:
     """Return the sampler for one draw.
 
     TPE is Watanabe's, as optuna has it: multivariate for one objective, with running trials
@@ -20,6 +34,8 @@ def build_sampler(algorithm: SearchAlgorithm, seed: int, number: int, draw: int)
 
     Args:
         algorithm: What the manifest asks for; a grid samples nothing and gets the random one.
+        space: What is searched.
+        limits: What the outcomes that the study is told have constraints for.
         seed: The job's.
         number: Of the trial, counted from 0.
         draw: Of this trial, counted from 0.
@@ -27,7 +43,20 @@ def build_sampler(algorithm: SearchAlgorithm, seed: int, number: int, draw: int)
     derived = derive_seed(seed, number, draw)
     if algorithm.bayesian is None:
         return RandomSampler(seed=derived)
+    startup = algorithm.bayesian.startup_trials
     match algorithm.bayesian.surrogate:
         case Surrogate.TPE:
-            startup = algorithm.bayesian.startup_trials
             return TPESampler(seed=derived, n_startup_trials=startup)
+        case Surrogate.GAUSSIAN_PROCESS:
+            return GaussianProcessSampler(
+                space.distributions,
+                limits=[limit.name for limit in limits],
+                seed=derived,
+                startup_trials=startup,
+            )
+
+
+def draw_random(space: Space, seed: int, number: int) -> Point:
+    """Return the point that random search would try as this trial."""
+    study = optuna.create_study(sampler=RandomSampler(seed=derive_seed(seed, number, 0)))
+    return space.decode(study.ask(space.distributions).params)

@@ -18,7 +18,13 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from trimtab_api.defaults import grid_points, is_finite_space, space_values
+from trimtab_api.spaces import (
+    describe_space,
+    find_value,
+    grid_points,
+    is_finite_space,
+    space_values,
+)
 from trimtab_api.v1alpha1._types import Scalar
 from trimtab_api.v1alpha1.search import LogUniform, NumberType, Parameter, SearchSpace, Uniform
 from trimtab_trainer.errors import StudyMismatchError
@@ -50,6 +56,15 @@ class _Axis:
     def decode(self, encoded: Any) -> Scalar:
         value: Scalar = self.values[encoded] if self.values and self.is_indexed else encoded
         return value
+
+    def other_values(self, value: Scalar) -> Iterator[tuple[float, Scalar]]:
+        """Yield the distance and the value of all others, where there is a list of them."""
+        values = self.values or ()
+        here = self.positions.get((type(value), value), 0)
+        for there, other in enumerate(values):
+            if there != here:
+                is_ordered = not isinstance(self.distribution, CategoricalDistribution)
+                yield (abs(there - here) / len(values) if is_ordered else 1.0), other
 
     def encode(self, value: Scalar) -> Scalar:
         if not self.is_indexed or self.values is None:
@@ -95,6 +110,49 @@ class Space:
         listed = [(axis.name, axis.values or ()) for axis in self._axes]
         while True:
             yield {name: values[generator.integers(len(values))] for name, values in listed}
+
+    def neighbours(self, point: Point, seed: int) -> Iterator[Point]:
+        """Yield the points that differ in one parameter, nearest first, equally near ones mixed.
+
+        Distance is the share of the parameter's list of values; all choices are equally far.
+
+        Args:
+            point: Of a space with a size.
+            seed: Of the mixing.
+        """
+        steps = [
+            (distance, axis.name, value)
+            for axis in self._axes
+            for distance, value in axis.other_values(point[axis.name])
+        ]
+        mixed = [steps[index] for index in np.random.default_rng(seed).permutation(len(steps))]
+        for _, name, value in sorted(mixed, key=lambda step: step[0]):
+            yield point | {name: value}
+
+    def admit(self, point: Mapping[str, Scalar]) -> Point | None:
+        """Return a point as this space spells it, None where the space does not have it."""
+        if point.keys() != self.distributions.keys():
+            return None
+        found = {
+            parameter.name: find_value(parameter.search_space, point[parameter.name])
+            for parameter in self._parameters
+        }
+        admitted = {name: value for name, value in found.items() if value is not None}
+        return admitted if len(admitted) == len(found) else None
+
+    def admit_value(self, name: str, value: Scalar) -> Scalar:
+        """Return a value of one parameter as this space spells it.
+
+        Raises:
+            ValueError: The space does not have it; the text is the expectation.
+        """
+        spaces = {parameter.name: parameter.search_space for parameter in self._parameters}
+        if name not in spaces:
+            raise ValueError(f"must be a searched parameter, one of {', '.join(spaces)},")
+        found = find_value(spaces[name], value)
+        if found is None:
+            raise ValueError(f"must be {describe_space(spaces[name])}")
+        return found
 
     def decode(self, sampled: Mapping[str, Any]) -> Point:
         """Return the point that optuna's parameters stand for."""

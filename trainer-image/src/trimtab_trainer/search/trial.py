@@ -1,52 +1,41 @@
-"""The search loop, and one trial's life in it: ask, place, watch, judge, record, tell.
+"""The search loop: ask, place, watch, judge, record, tell.
 
 Called by the stage with a study and an executor. Every ended trial is recorded before the next
 one is asked for, so a killed driver loses no result. What a trial does and where its record goes
-is the stage's; which point it gets is the study's; what its result is worth is the verdict's.
+is the stage's; which point it gets is the study's; what its result is worth is the verdict's;
+what follows from a failure is the manifest's policy.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from trimtab_api.reports import EpochReport, TrialReport
-from trimtab_api.v1alpha1.goals import Objective
-from trimtab_api.v1alpha1.status import FailureClass, TrialState
-from trimtab_trainer.errors import TooManyFailedTrialsError, UserError
-from trimtab_trainer.execution._base import AbstractExecutor, Done, Event, Failure, WorkFunction
-from trimtab_trainer.search.space import Point
+from trimtab_api.reports import EpochReport, TrialFailure, TrialReport
+from trimtab_api.v1alpha1.runtime import FailureAction
+from trimtab_api.v1alpha1.status import TrialState
+from trimtab_trainer.errors import (
+    TooManyFailedTrialsError,
+    TrainerError,
+    TrialTimeoutError,
+    UserError,
+)
+from trimtab_trainer.execution._base import AbstractExecutor, Done, Event, Failure
+from trimtab_trainer.search.runner import RunningTrial, TrialRunner
 from trimtab_trainer.search.study import Proposal, Study
 from trimtab_trainer.search.verdict import (
+    Verdict,
     find_best,
     is_goal_reached,
     is_misconfigured,
-    judge_trial,
+    judge_result,
 )
 
-__all__ = ["TrialRunner", "run_search"]
+__all__ = ["run_search"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrialRunner:
-    """What a trial does, and who hears of it."""
-
-    objectives: Sequence[Objective]
-    """The study's."""
-    work: WorkFunction
-    """Yields an `EpochReport` per epoch; returns metric → number."""
-    arguments: Callable[[Proposal], Mapping[str, object]]
-    """Keyword arguments of the work for one trial."""
-    on_start: Callable[[Proposal, int], None]
-    """Hears of a trial and its slot."""
-    on_epoch: Callable[[Proposal, int, EpochReport], None]
-    """Hears of a trial's epoch and its slot."""
-    on_failure: Callable[[Proposal, Failure], None]
-    """Hears of what a trial raised, before anything follows from it."""
-    record: Callable[[TrialReport, Mapping[int, Point]], TrialReport]
-    """Takes an ended trial, and number → parameters of those that still run; when it returns,
-    the record is safe. It may return the trial with more in it."""
-    max_failed: int
-    """More failed trials than this end the search with an error."""
+_GIVEN_UP = {
+    FailureAction.MARK_INFEASIBLE: TrialState.INFEASIBLE,
+    FailureAction.MARK_FAILED: TrialState.FAILED,
+}
 
 
 def run_search(
@@ -74,24 +63,15 @@ def run_search(
     Raises:
         UserError: A trial's error is the user's, or the first three trials failed alike.
         TooManyFailedTrialsError: More trials failed than allowed.
-        TrainerError: An error that no other trial would escape, as the trial raised it.
+        TrainerError: An error that ends the job by the failure policy, as the trial raised it.
     """
     search = _Search(study, runner, executor, clock, start=clock(), trials=list(trials))
     search.fill_slots()
     while search.running:
-        for event in executor.events():
-            trial = search.take(event)
-            if trial is not None:
-                yield trial
-                search.limit_failures(trial)
-                search.fill_slots()
-
-
-@dataclass(slots=True)
-class _RunningTrial:
-    proposal: Proposal
-    start: float
-    epochs: list[EpochReport] = field(default_factory=list)
+        for trial in search.wait():
+            yield trial
+            search.limit_failures(trial)
+            search.fill_slots()
 
 
 @dataclass(slots=True)
@@ -104,7 +84,7 @@ class _Search:
     clock: Callable[[], float]
     start: float
     trials: list[TrialReport]
-    running: dict[int, _RunningTrial] = field(default_factory=dict)
+    running: dict[int, RunningTrial] = field(default_factory=dict)
 
     def fill_slots(self) -> None:
         if self._is_goal_reached():
@@ -113,7 +93,7 @@ class _Search:
         for slot in range(self.executor.slots):
             proposal = None if slot in self.running else self.study.ask()
             if proposal is not None:
-                self._place(slot, proposal)
+                self._start(slot, proposal)
 
     def _is_goal_reached(self) -> bool:
         primary = self.runner.objectives[0]
@@ -126,42 +106,116 @@ class _Search:
             self.executor.stop(slot)
         self.running.clear()
 
-    def _place(self, slot: int, proposal: Proposal) -> None:
-        self.executor.submit(slot, self.runner.work, **self.runner.arguments(proposal))
-        self.running[slot] = _RunningTrial(proposal, start=self.clock())
-        self.runner.on_start(proposal, slot)
+    def _start(self, slot: int, proposal: Proposal) -> None:
+        now = self.clock()
+        self.running[slot] = RunningTrial(proposal, slot, start=now, heard=now)
+        self._place(self.running[slot])
+        self.runner.listener.started(proposal, slot)
 
-    def take(self, event: Event) -> TrialReport | None:
+    def _place(self, trial: RunningTrial) -> None:
+        submit = self.executor.submit_team if self.runner.is_team else self.executor.submit
+        arguments = self.runner.arguments(trial.proposal, trial.shrinks)
+        submit(trial.slot, self.runner.work, **arguments)
+
+    def wait(self) -> Iterator[TrialReport]:
+        """Act on what happened; yield the trials that ended."""
+        silent_at = min(trial.heard for trial in self.running.values()) + self.runner.timeout
+        for event in self.executor.events(max(0.0, silent_at - self.clock())):
+            ended = self._take(event)
+            if ended is not None:
+                yield ended
+        for slot, trial in list(self.running.items()):
+            if self.clock() - trial.heard > self.runner.timeout:
+                self.executor.stop(slot)
+                ended = self._end(Done(slot, None, self._describe_silence()))
+                if ended is not None:
+                    yield ended
+
+    def _describe_silence(self) -> Failure:
+        message = (
+            f"a trial must be heard of at least every {self.runner.timeout:g} s"
+            " (search.trialTimeoutSeconds) but was silent for longer"
+        )
+        error = TrialTimeoutError(message)
+        return Failure(error.failure_class, message, traceback="", error=error)
+
+    def _take(self, event: Event) -> TrialReport | None:
         """Act on an event; return the trial that it ended."""
         if isinstance(event, Done):
             return self._end(event)
+        trial = self.running[event.slot]
+        trial.heard = self.clock()
         if isinstance(event.payload, EpochReport):
-            self._note_epoch(event.slot, event.payload)
+            self._note_epoch(trial, event.payload)
+        else:
+            self.runner.listener.progressed(trial.proposal, trial.slot, event.payload)
         return None
 
-    def _note_epoch(self, slot: int, epoch: EpochReport) -> None:
-        trial = self.running[slot]
-        trial.epochs.append(epoch)
-        self.runner.on_epoch(trial.proposal, slot, epoch)
+    def _note_epoch(self, trial: RunningTrial, epoch: EpochReport) -> None:
+        trial.note(epoch)
+        self.runner.listener.epoch_ended(trial.proposal, trial.slot, epoch)
+        stopping = self.runner.stopping
+        if stopping is None or trial.is_stopping or stopping.metric not in epoch.metrics:
+            return
+        number = trial.proposal.number
+        stopping.stopper.note(number, epoch.epoch, epoch.metrics[stopping.metric])
+        if stopping.stopper.is_beaten(number):
+            trial.is_stopping = True
+            self.executor.interrupt(trial.slot)
 
-    def _end(self, done: Done) -> TrialReport:
-        trial = self.running.pop(done.slot)
-        if done.failure is not None:
-            self._look_at(done.failure, trial.proposal)
-        report = self._record(self._report(trial, done))
-        self.trials.append(report)
-        self.study.tell(report.number, report.values or None)
-        return report
-
-    def _look_at(self, failure: Failure, proposal: Proposal) -> None:
-        self.runner.on_failure(proposal, failure)
-        if failure.failure_class is FailureClass.USER_ERROR:
-            # Without a record, the trial runs again once the user has mended the cause.
+    def _end(self, done: Done) -> TrialReport | None:
+        """Record an ended trial; None where it runs again."""
+        trial = self.running[done.slot]
+        if done.interrupted and trial.is_stopping:
+            return self._record(trial, trial.stopped())
+        failure, verdict = self._judge(done)
+        if failure is None:
+            return self._record(trial, verdict)
+        self.runner.listener.failed(trial.proposal, failure)
+        action = self._choose_action(trial, failure)
+        if action is FailureAction.FAIL_JOB:
+            # Without a record, the trial runs again once the cause is mended.
             raise failure.error or UserError(failure.message)
+        if action in _GIVEN_UP:
+            return self._record(trial, Verdict(_GIVEN_UP[action]), failure)
+        trial.retry(failure, action, now=self.clock())
+        self.runner.listener.retried(trial.proposal, trial.slot, trial.retries[-1])
+        self._place(trial)
+        return None
 
-    def _report(self, trial: _RunningTrial, done: Done) -> TrialReport:
-        verdict = judge_trial(done, self.runner.objectives)
-        return TrialReport(
+    def _judge(self, done: Done) -> tuple[Failure | None, Verdict]:
+        try:
+            verdict = judge_result(done.value, self.runner.objectives, self.runner.limits)
+        except TrainerError as error:
+            verdict = Verdict(TrialState.FAILED)
+            fault = Failure(error.failure_class, str(error), traceback="", error=error)
+            return done.failure or fault, verdict
+        return done.failure, verdict
+
+    def _choose_action(self, trial: RunningTrial, failure: Failure) -> FailureAction:
+        """Return what the policy says; what cannot help any more is passed over."""
+        actions = self.runner.actions(failure.failure_class)
+        position = min(trial.positions[failure.failure_class], len(actions) - 1)
+        for index in range(position, len(actions)):
+            if self._can_help(actions[index], trial):
+                trial.positions[failure.failure_class] = index + 1
+                return actions[index]
+        return FailureAction.MARK_FAILED
+
+    def _can_help(self, action: FailureAction, trial: RunningTrial) -> bool:
+        if action is FailureAction.FALLBACK_PRECISION:
+            return False  # the training has already tried every type that was left
+        if action is FailureAction.SHRINK_BATCH:
+            return self.runner.can_shrink(trial.proposal, trial.shrinks + 1)
+        return True
+
+    def _record(
+        self, trial: RunningTrial, verdict: Verdict, failure: Failure | None = None
+    ) -> TrialReport:
+        del self.running[trial.slot]
+        if self.runner.stopping is not None:
+            self.runner.stopping.stopper.end(trial.proposal.number)
+        report = TrialReport(
             number=trial.proposal.number,
             state=verdict.state,
             parameters=trial.proposal.parameters,
@@ -170,14 +224,20 @@ class _Search:
             intermediate=tuple(trial.epochs),
             seconds=self.clock() - trial.start,
             start_seconds=trial.start - self.start,
-            slot=done.slot,
-            failure=verdict.failure,
+            slot=trial.slot,
+            attempt=self.runner.attempt,
+            failure=TrialFailure(failure_class=failure.failure_class, message=failure.message)
+            if failure
+            else None,
+            retries=tuple(trial.retries),
+            violations=dict(verdict.violations),
         )
-
-    def _record(self, report: TrialReport) -> TrialReport:
-        proposals = [trial.proposal for trial in self.running.values()]
+        proposals = [other.proposal for other in self.running.values()]
         running = {proposal.number: proposal.parameters for proposal in proposals}
-        return self.runner.record(report, running)
+        self.runner.record(report, running)
+        self.trials.append(report)
+        self.study.tell(report)
+        return report
 
     def limit_failures(self, trial: TrialReport) -> None:
         """Judge only a trial that has just failed: a restart is a new chance for the old ones."""

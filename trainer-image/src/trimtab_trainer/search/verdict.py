@@ -1,4 +1,4 @@
-"""What the result of a trial's work is worth: values of the objectives, or a failure. Pure.
+"""What the result of a trial's work is worth: values of the objectives, and limits it breaks. Pure.
 
 Called by the search loop for every ended trial. A metric that is missing or not a number fails
 the trial; it never becomes 0. Nothing here knows where or when the trial ran.
@@ -10,18 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 
-from trimtab_api.reports import TrialFailure, TrialReport
+from trimtab_api.feasibility import TrialLimit, find_violations
+from trimtab_api.reports import TrialReport
 from trimtab_api.v1alpha1.goals import Direction, Objective
 from trimtab_api.v1alpha1.status import FailureClass, TrialState
-from trimtab_trainer.errors import DivergedError, MetricInvalidError, TrainerError
-from trimtab_trainer.execution._base import Done
+from trimtab_trainer.errors import DivergedError, MetricInvalidError
 
 __all__ = [
     "Verdict",
     "find_best",
     "is_goal_reached",
     "is_misconfigured",
-    "judge_trial",
+    "judge_result",
 ]
 
 _ALIKE = 3
@@ -32,37 +32,37 @@ _NUMBER = re.compile(r"\d[\d.e+-]*")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a trial ended."""
+    """What work that came to its end gave."""
 
     state: TrialState
+    """Succeeded, or Infeasible where a limit that is known before training is broken."""
     values: Mapping[str, float] = field(default_factory=dict)
     """Objective → finite value; empty unless it succeeded."""
     metrics: Mapping[str, float] = field(default_factory=dict)
-    failure: TrialFailure | None = None
+    violations: Mapping[str, float] = field(default_factory=dict)
+    """Limit → by how much it is broken; kept limits are not listed."""
 
 
-def judge_trial(done: Done, objectives: Sequence[Objective]) -> Verdict:
-    """Return how a trial ended.
+def judge_result(
+    value: object, objectives: Sequence[Objective], limits: Sequence[TrialLimit]
+) -> Verdict:
+    """Return what the value of a trial's work amounts to.
 
     Args:
-        done: What the executor says; a value is a mapping of metric → number.
-        objectives: Whose metrics must be there.
+        value: What the work returned: metric → number.
+        objectives: Whose metrics must be there, unless a static limit is broken.
+        limits: What a trial can be told to break.
+
+    Raises:
+        MetricInvalidError: A metric is missing or no number.
+        DivergedError: A metric is NaN or infinite.
     """
-    if done.failure is not None:
-        return _fail(done.failure.failure_class, done.failure.message)
-    try:
-        values = {
-            objective.metric: _read_metric(done.value, objective.metric) for objective in objectives
-        }
-    except TrainerError as error:
-        return _fail(error.failure_class, str(error))
-    return Verdict(TrialState.SUCCEEDED, values=values, metrics=_keep_finite(done.value))
-
-
-def _fail(failure_class: FailureClass, message: str) -> Verdict:
-    # Too little memory says something about the point, not about the code: no failure to count.
-    state = TrialState.INFEASIBLE if failure_class is FailureClass.OOM else TrialState.FAILED
-    return Verdict(state, failure=TrialFailure(failure_class=failure_class, message=message))
+    metrics = _keep_finite(value) if isinstance(value, Mapping) else {}
+    violations = find_violations(limits, metrics)
+    if any(limit.is_static and limit.name in violations for limit in limits):
+        return Verdict(TrialState.INFEASIBLE, metrics=metrics, violations=violations)
+    values = {objective.metric: _read_metric(value, objective.metric) for objective in objectives}
+    return Verdict(TrialState.SUCCEEDED, values, metrics, violations)
 
 
 def _read_metric(metrics: object, name: str) -> float:

@@ -5,38 +5,42 @@ otherwise. A stage decides what is done in which order; the work itself is a fun
 `_work`-modules that runs in a slot of the executor, and the algorithms are the domain packages'.
 """
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from trimtab_api.defaults import expand_job
+from trimtab_api.defaults import DETECTED_PROFILE, expand_job
 from trimtab_api.outcome import best_trial
 from trimtab_api.overrides import apply_parameters
 from trimtab_api.reports import (
     BaselineReport,
     CandidateReport,
     EpochReport,
+    ImportanceReport,
     PruneStepReport,
     TrialReport,
 )
 from trimtab_api.stages import StageName, StageReason, StageState
-from trimtab_api.v1alpha1.goals import Profile
 from trimtab_api.v1alpha1.job import OptimizationJob, Spec
-from trimtab_api.v1alpha1.status import BestTrial
+from trimtab_api.v1alpha1.status import BestTrial, FailureClass
 from trimtab_trainer.context import RunContext
-from trimtab_trainer.errors import UserError
-from trimtab_trainer.execution._base import AbstractExecutor, Done, WorkFunction
+from trimtab_trainer.errors import OutOfMemoryError, TrainerError, UserError
+from trimtab_trainer.execution._base import AbstractExecutor, Done, Failure, WorkFunction
 from trimtab_trainer.ledger import Ledger
 from trimtab_trainer.reporting._base import AbstractReporter, WarningRaised
+from trimtab_trainer.stages._trouble import TroubleWatch
 from trimtab_trainer.storage.filesystem import atomic_write
 from trimtab_trainer.storage.hashes import sha256_file
+from trimtab_trainer.storage.patience import patiently
 
-__all__ = ["DETECTED_PROFILE", "AbstractStage", "Facts", "Run", "StageResult"]
+__all__ = ["AbstractStage", "Facts", "Run", "StageResult"]
 
-DETECTED_PROFILE = Profile.CPU_SERVER
-"""The profile of a target that names none: only CPUs are measured."""
+
+_LOSSES = 3
+"""Times that work outside a trial runs again after its process was lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,12 @@ class Facts:
     flops: int
     dtype: str
     """Type that autocast computes in."""
+    emulated: bool
+    """Whether the device computes it in another type."""
+    device: str
+    """`cpu` or `cuda`."""
+    skipped: tuple[str, ...]
+    """Samples that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,9 @@ class Run:
     facts: Facts | None = None
     ledger: Ledger | None = None
     trials: list[TrialReport] = field(default_factory=list)
+    cached_trials: list[TrialReport] = field(default_factory=list)
+    """Of the job that the search starts from."""
+    importance: list[ImportanceReport] = field(default_factory=list)
     training: list[EpochReport] = field(default_factory=list)
     checkpoint: Path | None = None
     """Folder of the dense model's weights; None = as the manifest gives them."""
@@ -90,6 +103,11 @@ class Run:
     measured: bool = False
     """Whether the final benchmark ran."""
     warnings: list[str] = field(default_factory=list)
+    trouble: TroubleWatch = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Watch storage on behalf of the reporter."""
+        self.trouble = TroubleWatch(self.reporter)
 
     @property
     def spec(self) -> Spec:
@@ -155,29 +173,59 @@ class Run:
         work: WorkFunction,
         *,
         on_progress: Callable[[Any], None] = lambda _: None,
+        as_team: bool = False,
         **arguments: object,
     ) -> Any:
         """Run one piece of work in slot 0 with all cores, and wait for its value.
+
+        Work whose process was lost runs again; what it stored on its way is still there.
+
+        Args:
+            work: Takes `threads` besides the arguments.
+            on_progress: Hears what the work yields.
+            as_team: Whether all processes of the slot work together.
+            arguments: For the work.
 
         Raises:
             TrainerError: The work's own, or UserError where user code raised; the traceback
                 is in the run folder's `logs/`.
         """
-        self.executor.submit(0, work, threads=self.context.cores, **arguments)
+        for losses in itertools.count(1):
+            submit = self.executor.submit_team if as_team else self.executor.submit
+            submit(0, work, threads=self.context.cores, **arguments)
+            done = self._wait(on_progress)
+            if done.failure is None:
+                return done.value
+            self.keep_traceback(work.__name__, done.failure.traceback)
+            if done.failure.failure_class is not FailureClass.NODE_LOST or losses > _LOSSES:
+                raise _error_of(done.failure)
+            self.warn(f"{work.__name__} runs again: {done.failure.message}")
+        raise ValueError("counting never ends")
+
+    def _wait(self, on_progress: Callable[[Any], None]) -> Done:
         while True:
             for event in self.executor.events():
-                if not isinstance(event, Done):
+                if isinstance(event, Done):
+                    self.trouble.clear()
+                    return event
+                if not self.trouble.note(event.payload):
                     on_progress(event.payload)
-                elif event.failure is None:
-                    return event.value
-                else:
-                    self.keep_traceback(work.__name__, event.failure.traceback)
-                    raise event.failure.error or UserError(event.failure.message)
+
+    def store(self, write: Callable[[], None]) -> None:
+        """Write to storage; while it is full or away, wait and tell so.
+
+        Raises:
+            OSError: One that does not pass by itself.
+        """
+        for trouble in patiently(write):
+            self.trouble.note(trouble)
+        self.trouble.clear()
 
     def keep_traceback(self, name: str, traceback: str) -> None:
         """Write a traceback into the run folder's logs."""
         if traceback:
-            atomic_write(self.context.root / "logs" / f"{name}.log", traceback)
+            path = self.context.root / "logs" / f"{name}.log"
+            self.store(lambda: atomic_write(path, traceback))
 
 
 class AbstractStage(ABC):
@@ -215,6 +263,14 @@ class AbstractStage(ABC):
             _has_hash(run.context.root / candidate["artifact"], candidate["digest"])
             for candidate in data.get("candidates", [])
         )
+
+
+def _error_of(failure: Failure) -> TrainerError:
+    if failure.error is not None:
+        return failure.error
+    if failure.failure_class is FailureClass.OOM:
+        return OutOfMemoryError(failure.message)
+    return UserError(failure.message)
 
 
 def _has_hash(path: Path, digest: str) -> bool:

@@ -14,10 +14,12 @@ from torch import nn
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_trainer.data._base import DataBundle
 from trimtab_trainer.data.catalog import load_dataset
+from trimtab_trainer.data.node_cache import NodeCache
 from trimtab_trainer.models.catalog import build_model
 from trimtab_trainer.models.task import AbstractTask, build_task
 from trimtab_trainer.pruning.cuts import parse_cuts, replay_cuts
 from trimtab_trainer.training.checkpoint import load_checkpoint
+from trimtab_trainer.training.device import has_working_cuda, resolve_device
 from trimtab_trainer.training.seeding import seed_everything
 
 __all__ = ["CUTS_KEY", "Bench", "make_example"]
@@ -34,6 +36,8 @@ class Bench:
 
     code_dir: Path
     data_root: Path
+    cache_dir: Path
+    """Where data are kept once for all processes of this node (`dataset.cache: Node`)."""
     _key: str = ""
     _data: DataBundle | None = field(default=None)
 
@@ -42,7 +46,11 @@ class Bench:
         key = json.dumps([spec.seed, spec.dataset.model_dump(mode="json")], sort_keys=True)
         if self._data is None or key != self._key:
             self._data = load_dataset(
-                spec.dataset, seed=spec.seed, code_dir=self.code_dir, data_root=self.data_root
+                spec.dataset,
+                seed=spec.seed,
+                code_dir=self.code_dir,
+                data_root=self.data_root,
+                cache=NodeCache(self.cache_dir),
             )
             self._key = key
         return self._data
@@ -51,16 +59,25 @@ class Bench:
         """Return the task of a spec."""
         return build_task(spec.task, self.code_dir)
 
+    def device(self, spec: Spec) -> str:
+        """Return where this process computes for a spec: `cpu` or `cuda`.
+
+        Raises:
+            UserError: The spec asks for a GPU, and none works here.
+        """
+        return resolve_device(spec.cluster.device, cuda_works=has_working_cuda())
+
     def fresh_model(self, spec: Spec) -> nn.Module:
-        """Return the network with its initial weights, the same for the same seed."""
+        """Return the network with its initial weights on its device, the same for the same seed."""
         seed_everything(spec.seed)
-        return build_model(
+        model = build_model(
             spec.model,
             data=self.data(spec),
             image_size=spec.dataset.image_size,
             code_dir=self.code_dir,
             data_root=self.data_root,
         )
+        return model.to(self.device(spec))
 
     def stored_model(self, spec: Spec, checkpoint: Path | None) -> nn.Module:
         """Return the network with the weights of a checkpoint, cut as its metadata says.

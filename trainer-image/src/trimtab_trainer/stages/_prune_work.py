@@ -21,13 +21,14 @@ from trimtab_trainer.pruning.cuts import render_cuts
 from trimtab_trainer.pruning.cutter import PruneSettings
 from trimtab_trainer.pruning.iteration import StepResult, prune_iteratively
 from trimtab_trainer.stages._bench import CUTS_KEY, Bench, make_example
-from trimtab_trainer.stages._work import make_recipe
+from trimtab_trainer.stages._fit import make_recipe
+from trimtab_trainer.storage.patience import StorageTrouble, patiently
 from trimtab_trainer.training.checkpoint import save_checkpoint
 from trimtab_trainer.training.loop import EpochResult, evaluate, train
 
 __all__ = ["make_amount", "make_settings", "prune_checkpoint"]
 
-PruneEvent = EpochResult | StepResult
+PruneEvent = EpochResult | StepResult | StorageTrouble
 
 
 def make_settings(prune: Prune) -> PruneSettings:
@@ -59,7 +60,7 @@ class _Finetuning:
         if train_spec is None or prune is None or prune.finetune.epochs == 0:
             return iter(())
         recipe = replace(
-            make_recipe(train_spec),
+            make_recipe(self.spec),
             epochs=prune.finetune.epochs,
             steps=None,
             learning_rate=prune.finetune.learning_rate or train_spec.learning_rate,
@@ -103,7 +104,7 @@ def prune_checkpoint(
     if prune is None or prune.amount is None:
         raise ValueError("only a spec with an expanded stages.prune can be pruned")
     data, task = bench.data(spec), bench.task(spec)
-    example = make_example(data)
+    example = make_example(data).to(bench.device(spec))
     pruned = yield from prune_iteratively(
         bench.stored_model(spec, checkpoint),
         example=example,
@@ -117,7 +118,8 @@ def prune_checkpoint(
         is_within_budget=_budget_check(ledger, allowance),
     )
     if pruned.step:
-        save_checkpoint(folder, pruned.model, metadata={CUTS_KEY: render_cuts(pruned.cuts)})
+        metadata = {CUTS_KEY: render_cuts(pruned.cuts)}
+        yield from patiently(lambda: save_checkpoint(folder, pruned.model, metadata=metadata))
     return pruned.step
 
 

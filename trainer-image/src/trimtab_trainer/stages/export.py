@@ -45,7 +45,8 @@ class ExportStage(AbstractStage):
             if candidate.stage != StageName.QUANTIZE:
                 errors[candidate.id] = self._check_parity(run, candidate)
         manifest = run.context.artifacts / _MANIFEST
-        write_json(manifest, self._manifest(run, errors))
+        document = self._manifest(run, errors)
+        run.store(lambda: write_json(manifest, document))
         return StageResult(
             message=f"{len(run.candidates)} files; float ones equal their models"
             f" within {max(errors.values()):.1e}",

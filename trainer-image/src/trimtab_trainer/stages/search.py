@@ -4,48 +4,37 @@ The weights of the best trial so far are kept, those of the others are deleted a
 beaten: stage train takes them.
 """
 
+import math
 import shutil
-from collections.abc import Generator, Mapping
-from pathlib import Path
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from typing_extensions import override
 
-from trimtab_api.reports import EpochReport, TrialReport
+from trimtab_api.defaults import failure_actions
+from trimtab_api.feasibility import trial_limits
+from trimtab_api.reports import ImportanceReport, TrialReport
+from trimtab_api.selection import metric_direction
 from trimtab_api.stages import StageName
-from trimtab_api.v1alpha1.job import Spec
-from trimtab_trainer.execution._base import Failure
-from trimtab_trainer.reporting._base import (
-    NewBest,
-    StageStarted,
-    TrialEnded,
-    TrialProgress,
-    TrialStarted,
-)
+from trimtab_api.v1alpha1.search import Search
+from trimtab_trainer.errors import TooManyFailedTrialsError
+from trimtab_trainer.reporting._base import NewBest, StageStarted, TrialEnded
+from trimtab_trainer.search.importance import rank_parameters
 from trimtab_trainer.search.records import TrialRecord
+from trimtab_trainer.search.runner import Stopping, TrialRunner
 from trimtab_trainer.search.space import Point
+from trimtab_trainer.search.stopping import build_stopper
 from trimtab_trainer.search.study import Proposal, Study
-from trimtab_trainer.search.trial import TrialRunner, run_search
+from trimtab_trainer.search.trial import run_search
 from trimtab_trainer.stages._base import AbstractStage, Run, StageResult
-from trimtab_trainer.stages._bench import Bench
-from trimtab_trainer.stages._work import fit, report_epoch
+from trimtab_trainer.stages._fit import can_shrink, fit, unfinished
+from trimtab_trainer.stages._trial_listener import TrialListener
+from trimtab_trainer.stages._warm_start import find_known_trials
 from trimtab_trainer.storage.trial_log import TrialLog
 
-__all__ = ["SearchStage", "read_trials", "run_trial"]
-
-
-def run_trial(
-    bench: Bench, *, spec: Spec, folder: Path, threads: int
-) -> Generator[EpochReport, None, dict[str, float]]:
-    """Train one trial and save its weights; yield its epochs, return its metrics."""
-    training = fit(bench, spec=spec, folder=folder, threads=threads)
-    while True:
-        try:
-            result = next(training)
-        except StopIteration as end:
-            metrics: dict[str, float] = end.value
-            return metrics
-        yield report_epoch(result)
+__all__ = ["SearchStage", "read_trials"]
 
 
 def read_trials(run: Run) -> list[TrialReport]:
@@ -84,22 +73,24 @@ class SearchStage(AbstractStage):
 
     @override
     def run(self, run: Run) -> StageResult:
-        search = run.spec.stages.search
-        if search is None or search.parameters is None or search.num_trials is None:
-            raise ValueError("only an expanded spec with stages.search can be searched")
+        search = _require_expanded(run)
         log = _open_log(run)
-        records = log.read()
-        run.trials = [TrialRecord.from_json(record).trial for record in records]
+        records = [TrialRecord.from_json(record) for record in log.read()]
+        run.trials = [record.trial for record in records]
         run.reporter.publish(StageStarted(self.name, search.num_trials, len(records)))
         study = Study(
-            search.parameters,
+            search.parameters or (),
             algorithm=search.algorithm,
             objectives=run.spec.objectives,
+            limits=trial_limits(run.spec),
             seed=run.spec.seed,
-            num_trials=search.num_trials,
+            num_trials=search.num_trials or 0,
+            points=search.warm_start.points,
+            known=find_known_trials(run),
         )
-        study.replay([TrialRecord.from_json(record) for record in records])
-        runner = self._make_runner(run, log, search.max_failed_trials or 0)
+        study.replay(records)
+        run.cached_trials = list(study.known)
+        runner = _make_runner(run, log, search)
         for trial in run_search(study, runner, run.executor, list(run.trials)):
             best = run.best
             if best is not None and best.trial == trial.number:
@@ -107,73 +98,122 @@ class SearchStage(AbstractStage):
                 run.reporter.publish(NewBest(trial.number, metric, best.value, trial.parameters))
         return self._finish(run)
 
-    def _make_runner(self, run: Run, log: TrialLog, max_failed: int) -> TrialRunner:
-        reporter = run.reporter
-
-        def on_start(proposal: Proposal, slot: int) -> None:
-            epochs = _count_epochs(run, proposal)
-            reporter.publish(TrialStarted(proposal.number, slot, proposal.parameters, epochs))
-
-        def on_epoch(proposal: Proposal, slot: int, epoch: EpochReport) -> None:
-            epochs = _count_epochs(run, proposal) or epoch.epoch
-            reporter.publish(
-                TrialProgress(proposal.number, slot, epoch.epoch, epochs, epoch.metrics)
-            )
-
-        def on_failure(proposal: Proposal, failure: Failure) -> None:
-            run.keep_traceback(f"trial-{proposal.number}", failure.traceback)
-
-        def record(trial: TrialReport, running: Mapping[int, Point]) -> TrialReport:
-            log.append(TrialRecord(trial, running).to_json())
-            self._keep_best_weights(run, trial)
-            reporter.publish(TrialEnded(trial))
-            return trial
-
-        return TrialRunner(
-            objectives=run.spec.objectives,
-            work=run_trial,
-            arguments=lambda proposal: _make_arguments(run, proposal),
-            on_start=on_start,
-            on_epoch=on_epoch,
-            on_failure=on_failure,
-            record=record,
-            max_failed=max_failed,
-        )
-
-    def _keep_best_weights(self, run: Run, trial: TrialReport) -> None:
-        """Take an ended trial into the run; delete weights that cannot become the result."""
-        before = run.best
-        run.trials.append(trial)
-        after = run.best
-        beaten = trial.number
-        if after is not None and after.trial == trial.number:
-            beaten = before.trial if before is not None else -1
-        shutil.rmtree(run.trial_checkpoint(beaten), ignore_errors=True)
-
     def _finish(self, run: Run) -> StageResult:
         best = run.best
         if best is None:
-            raise ValueError("a search that ends without an error has a best trial")
+            raise TooManyFailedTrialsError(
+                f"at least one trial must succeed but none of {len(run.trials)} did:"
+                f" {_describe_ends(run.trials)}"
+            )
+        search = _require_expanded(run)
+        importance = rank_parameters(
+            run.trials, search.parameters or (), run.spec.objectives, seed=run.spec.seed
+        )
+        run.importance = list(importance)
         point = ", ".join(f"{entry.name}={entry.value}" for entry in best.parameters)
         return StageResult(
             message=f"{len(run.trials)} trials, best is trial {best.trial}: {point}",
             metrics=dict(best.metrics),
             artifact="trials",
+            data={
+                "importance": [entry.model_dump(mode="json") for entry in importance],
+                "cached": [
+                    trial.model_dump(mode="json", by_alias=True) for trial in run.cached_trials
+                ],
+            },
         )
 
     @override
     def restore(self, run: Run, data: dict[str, Any]) -> None:
         run.trials = read_trials(run)
+        run.importance = [ImportanceReport.model_validate(entry) for entry in data["importance"]]
+        run.cached_trials = [TrialReport.model_validate(entry) for entry in data["cached"]]
 
 
-def _make_arguments(run: Run, proposal: Proposal) -> dict[str, object]:
-    return {
-        "spec": run.spec_with(proposal.parameters),
-        "folder": run.trial_checkpoint(proposal.number),
-        "threads": max(1, run.context.cores // run.executor.slots),
-    }
+def _require_expanded(run: Run) -> Search:
+    search = run.spec.stages.search
+    if search is None or search.parameters is None or search.num_trials is None:
+        raise ValueError("only an expanded spec with stages.search can be searched")
+    return search
 
 
-def _count_epochs(run: Run, proposal: Proposal) -> int | None:
-    train = run.spec_with(proposal.parameters).stages.train
-    return train.epochs if train else None
+def _describe_ends(trials: Sequence[TrialReport]) -> str:
+    counts = Counter(str(trial.state) for trial in trials)
+    ends = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+    failures = [trial.failure.message for trial in trials if trial.failure]
+    limits = [name for trial in trials for name in trial.violations]
+    causes = [*failures[-1:], *(f"over the limit {name}" for name in limits[-1:])]
+    return "; ".join([ends, *causes])
+
+
+def _make_runner(run: Run, log: TrialLog, search: Search) -> TrialRunner:
+    def record(trial: TrialReport, running: Mapping[int, Point]) -> None:
+        run.store(lambda: log.append(TrialRecord(trial, running).to_json()))
+        _keep_best_weights(run, trial)
+        run.reporter.publish(TrialEnded(trial))
+
+    def arguments(proposal: Proposal, shrinks: int) -> dict[str, object]:
+        return {
+            "spec": run.spec_with(proposal.parameters),
+            "folder": run.trial_checkpoint(proposal.number),
+            "threads": max(1, run.context.cores // run.executor.slots),
+            "shrinks": shrinks,
+        }
+
+    def is_shrinkable(proposal: Proposal, shrinks: int) -> bool:
+        return can_shrink(run.spec_with(proposal.parameters), shrinks)
+
+    return TrialRunner(
+        objectives=run.spec.objectives,
+        limits=trial_limits(run.spec),
+        work=fit,
+        arguments=arguments,
+        can_shrink=is_shrinkable,
+        actions=partial(failure_actions, run.spec),
+        stopping=_make_stopping(run, search),
+        timeout=search.trial_timeout_seconds,
+        is_team=run.executor.workers_per_slot > 1,
+        max_failed=search.max_failed_trials or 0,
+        attempt=run.context.attempt,
+        record=record,
+        listener=TrialListener(run),
+    )
+
+
+def _make_stopping(run: Run, search: Search) -> Stopping | None:
+    """Return the stopper of the search, with the epochs of earlier trials in it."""
+    settings = search.early_stopping
+    if settings is None or settings.metric is None:
+        return None
+    stopper = build_stopper(
+        settings,
+        direction=metric_direction(settings.metric, run.spec.objectives),
+        epochs=_longest_trial(run),
+    )
+    for trial in run.trials:
+        for epoch in trial.intermediate:
+            if settings.metric in epoch.metrics:
+                stopper.note(trial.number, epoch.epoch, epoch.metrics[settings.metric])
+        stopper.end(trial.number)
+    return Stopping(stopper, settings.metric)
+
+
+def _longest_trial(run: Run) -> int:
+    """Return the epochs of a trial; where its length is given in steps, at the job's own batch."""
+    train = run.spec.stages.train
+    if train is None or train.epochs is not None:
+        return (train.epochs if train else None) or 1
+    per_epoch = math.ceil(run.require_facts().samples["train"] / train.batch_size)
+    return math.ceil((train.steps or 1) / per_epoch)
+
+
+def _keep_best_weights(run: Run, trial: TrialReport) -> None:
+    """Take an ended trial into the run; delete weights that cannot become the result."""
+    before = run.best
+    run.trials.append(trial)
+    after = run.best
+    beaten = trial.number
+    if after is not None and after.trial == trial.number:
+        beaten = before.trial if before is not None else -1
+    shutil.rmtree(run.trial_checkpoint(beaten), ignore_errors=True)
+    shutil.rmtree(unfinished(run.trial_checkpoint(trial.number)), ignore_errors=True)

@@ -4,21 +4,62 @@ Where the search already trained exactly this recipe with this seed, its weights
 training again would repeat them and cost as much as a trial.
 """
 
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from typing_extensions import override
 
+from trimtab_api.defaults import failure_actions
 from trimtab_api.reports import EpochReport
 from trimtab_api.stages import StageName, StageState
-from trimtab_trainer.errors import CheckpointRefusedError
-from trimtab_trainer.reporting._base import StageProgress
+from trimtab_api.v1alpha1.runtime import FailureAction
+from trimtab_api.v1alpha1.status import FailureClass
+from trimtab_trainer.errors import CheckpointRefusedError, OutOfMemoryError
+from trimtab_trainer.reporting._base import CheckpointRefused, PrecisionFallback, StageProgress
 from trimtab_trainer.stages._base import AbstractStage, Run, StageResult
-from trimtab_trainer.stages._work import fit, report_epoch
+from trimtab_trainer.stages._fit import CheckpointNotice, FitEvent, can_shrink, fit, unfinished
 from trimtab_trainer.training.checkpoint import load_checkpoint
-from trimtab_trainer.training.loop import EpochResult
+from trimtab_trainer.training.loop import StepProgress
 
 __all__ = ["TrainStage"]
+
+
+class _Course:
+    """The epochs of the training, as they come."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.epochs: list[EpochReport] = []
+
+    def follow(self, event: FitEvent) -> None:
+        """Take what the training yields, and tell it."""
+        if isinstance(event, CheckpointNotice):
+            self._run.reporter.publish(CheckpointRefused(event.message))
+        elif isinstance(event, EpochReport):
+            # A training that goes on repeats the epochs before.
+            self.epochs = [known for known in self.epochs if known.epoch < event.epoch]
+            self.epochs.append(event)
+            self._publish(event.epoch, event.metrics)
+            self._tell_fallback(event)
+        elif isinstance(event, StepProgress):
+            self._publish(len(self.epochs) + event.step / event.steps, {})
+
+    def _publish(self, done: float, metrics: Mapping[str, float]) -> None:
+        train = self._run.final_spec.stages.train
+        total = train.epochs if train else None
+        message = "epoch" if metrics else ""
+        self._run.reporter.publish(
+            StageProgress(StageName.TRAIN, done, total, message, dict(metrics))
+        )
+
+    def _tell_fallback(self, epoch: EpochReport) -> None:
+        numerics = epoch.numerics
+        if numerics is not None and numerics.fallback_from is not None:
+            self._run.reporter.publish(
+                PrecisionFallback("train", numerics.fallback_from, numerics.dtype)
+            )
 
 
 class TrainStage(AbstractStage):
@@ -46,18 +87,33 @@ class TrainStage(AbstractStage):
         if taken is not None:
             return taken
         folder = run.context.checkpoints / "train"
-        done: list[EpochReport] = []
+        course = _Course(run)
+        metrics = self._fit(run, folder, course)
+        shutil.rmtree(unfinished(folder), ignore_errors=True)
+        return self._finish(run, folder, metrics, course.epochs, f"{len(course.epochs)} epochs")
 
-        def follow(result: EpochResult) -> None:
-            done.append(report_epoch(result))
-            run.reporter.publish(
-                StageProgress(
-                    StageName.TRAIN, result.epoch, result.epochs, "epoch", dict(result.metrics)
+    def _fit(self, run: Run, folder: Path, course: "_Course") -> dict[str, float]:
+        """Train; where memory does not suffice, in smaller and smaller micro-batches."""
+        spec = run.final_spec
+        shrinks = 0
+        while True:
+            try:
+                metrics: dict[str, float] = run.call(
+                    fit,
+                    spec=spec,
+                    folder=folder,
+                    shrinks=shrinks,
+                    as_team=run.executor.workers_per_slot > 1,
+                    on_progress=course.follow,
                 )
-            )
-
-        metrics = run.call(fit, spec=run.final_spec, folder=folder, on_progress=follow)
-        return self._finish(run, folder, metrics, done, f"{len(done)} epochs")
+            except OutOfMemoryError as error:
+                shrinks += 1
+                actions = failure_actions(spec, FailureClass.OOM)
+                if FailureAction.SHRINK_BATCH not in actions or not can_shrink(spec, shrinks):
+                    raise
+                run.warn(f"the training goes on in micro-batches of half the size: {error}")
+            else:
+                return metrics
 
     def _take_from_search(self, run: Run) -> StageResult | None:
         best = run.best

@@ -23,6 +23,7 @@ _CONTENT = (
     "checkpoints",
     "artifacts",
     "logs",
+    "warm-start.json",
     "report.json",
     "report.html",
     _IDENTITY,

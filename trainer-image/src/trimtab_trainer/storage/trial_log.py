@@ -17,7 +17,7 @@ from trimtab_trainer.errors import StudyMismatchError, TrialLogCorruptError
 from trimtab_trainer.storage.filesystem import sync_folder
 from trimtab_trainer.storage.hashes import canonical_json
 
-__all__ = ["TrialLog"]
+__all__ = ["TrialLog", "read_any_log"]
 
 _SCHEMA = 1
 
@@ -111,6 +111,17 @@ class TrialLog:
                 f"trial log {self._path} belongs to study {_name_study(header)} but the job is"
                 f" study {_name_study(self._header)}"
             )
+
+
+def read_any_log(path: Path) -> list[dict[str, Any]]:
+    """Return the records of a trial log, whichever study it belongs to.
+
+    Raises:
+        TrialLogCorruptError: A line before the last one fails its checksum.
+        OSError: The file cannot be read.
+    """
+    records, _ = _decode(path.read_bytes(), path)
+    return records[1:]
 
 
 def _name_study(header: dict[str, Any]) -> str:

@@ -5,25 +5,21 @@ one that was written is refused before anything of it is used.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import nn
 
 from trimtab_trainer.errors import CheckpointRefusedError
 from trimtab_trainer.storage.filesystem import atomic_write, read_json, write_json
+from trimtab_trainer.training.tensor_file import parse_tensors, render_tensors
 
 __all__ = ["CheckpointInfo", "load_checkpoint", "read_digest", "save_checkpoint"]
 
 _WEIGHTS = "model.safetensors"
 _MANIFEST = "manifest.json"
-_METADATA = "trimtab"
-_LENGTH_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +45,7 @@ def save_checkpoint(
         OSError: The file system refuses; an older checkpoint in the folder is still whole when
             the new weights could not be written.
     """
-    state = {
-        # Copies, because safetensors refuses tensors that share memory.
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, tensor in model.state_dict().items()
-    }
-    # One key, because safetensors writes several in random order.
-    content = save(state, metadata={_METADATA: json.dumps(dict(metadata), sort_keys=True)})
+    content = render_tensors(model.state_dict(), dict(metadata))
     path = folder / _WEIGHTS
     sha256 = hashlib.sha256(content).hexdigest()
     atomic_write(path, content)
@@ -70,14 +60,7 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, st
         CheckpointRefusedError: Manifest or weights are missing, the weights are not the file that
             the manifest names, or no safetensors file. Nothing of it was loaded.
     """
-    content = _read_verified(folder)
-    try:
-        state = load(content)
-    except SafetensorError as error:
-        raise CheckpointRefusedError(
-            f"{folder / _WEIGHTS} must be a safetensors file but: {error}"
-        ) from error
-    return state, _read_metadata(content)
+    return parse_tensors(_read_verified(folder), source=folder / _WEIGHTS)
 
 
 def read_digest(folder: Path) -> str:
@@ -108,11 +91,3 @@ def _read_verified(folder: Path) -> bytes:
     if found != expected:
         raise CheckpointRefusedError(f"{path} must have sha256 {expected} but has {found}")
     return content
-
-
-def _read_metadata(content: bytes) -> dict[str, str]:
-    """Read the head of a safetensors file: its length in 8 bytes, then JSON."""
-    length = int.from_bytes(content[:_LENGTH_BYTES], "little")
-    head = json.loads(content[_LENGTH_BYTES : _LENGTH_BYTES + length])
-    metadata: dict[str, str] = json.loads(head.get("__metadata__", {}).get(_METADATA, "{}"))
-    return metadata

@@ -1,33 +1,50 @@
-"""Training and evaluation: epochs of seeded batches, and metrics weighted by samples.
+"""Training: epochs of seeded batches, a metric after each, and a wider type where one fails.
 
-Called by the stages for trials, the final training and fine-tuning, and for exported files, which
-are evaluated by the same function. Placement, early stopping and checkpoints are the callers'.
+Called by the stages for trials, the final training and fine-tuning. Placement, early stopping
+and where checkpoints lie are the callers'; single steps are `steps.py`.
 """
 
 import math
 import time
-from collections import defaultdict
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
-from trimtab_trainer.data._base import AbstractSplit, DataBundle
-from trimtab_trainer.errors import DivergedError
+from trimtab_api.reports import NumericsReport
+from trimtab_api.v1alpha1.train import PrecisionDtype
+from trimtab_trainer.data._base import DataBundle
+from trimtab_trainer.errors import CheckpointRefusedError, DivergedError
 from trimtab_trainer.models.task import AbstractTask
-from trimtab_trainer.training.optimizers import build_optimizer
-from trimtab_trainer.training.precision import autocast, read_cpu_flags, resolve_dtype
+from trimtab_trainer.training.batches import batch_sizes, shuffle
+from trimtab_trainer.training.distributed import Team, sum_over
+from trimtab_trainer.training.evaluation import device_of, evaluate, evaluate_in_batches
+from trimtab_trainer.training.precision import (
+    Precision,
+    next_wider,
+    read_hardware,
+    resolve_precision,
+)
 from trimtab_trainer.training.recipe import Recipe
+from trimtab_trainer.training.seeding import (
+    Chance,
+    capture_chance,
+    restore_chance,
+    seed_member,
+)
+from trimtab_trainer.training.state import TrainingState, select
+from trimtab_trainer.training.steps import Stepper
 
-__all__ = ["EpochResult", "evaluate", "train"]
+__all__ = ["EpochResult", "StepProgress", "Training", "evaluate", "train"]
 
 _CHECK_EVERY = 16
 """Steps between looks at the loss: on a GPU each look waits for the device."""
-_SEEDS = 2**32
-"""torch's generator on a CPU looks at the low 32 bits of a seed only."""
-_STRIDE = 2654435761
-"""Knuth's odd multiplier: the epochs of neighbouring seeds share no order."""
+_PROGRESS_SECONDS = 1.0
+_CHANCE = "chance."
+_ALONE = Team()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,138 +58,259 @@ class EpochResult:
     """Over the validation split, and `train_loss`, the mean over the epoch's samples."""
     seconds: float
     """Time spent in training and evaluation."""
+    numerics: NumericsReport
+    """In which type it was computed, and what loss scaling met."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepProgress:
+    """A sign of life within an epoch."""
+
+    epoch: int
+    """1…epochs."""
+    step: int
+    """Steps of the epoch that are done; all of them while it is evaluated."""
+    steps: int
+    """Steps of the epoch."""
+
+
+TrainingEvent = EpochResult | StepProgress
+
+
+class Training:
+    """A training that can be watched, ended between two steps, and gone on with later."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        data: DataBundle,
+        task: AbstractTask,
+        recipe: Recipe,
+        seed: int,
+        team: Team = _ALONE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare a training of a model in place, on the device where it is.
+
+        Args:
+            model: The model, in any mode.
+            data: Training is on `train`, metrics are over `validation`.
+            task: Loss and metrics.
+            recipe: Length, optimizer, schedule and precision.
+            seed: Seed of the order of samples; other chance (dropout) is torch's global
+                generator.
+            team: Who trains together; connected by `join`. Model, recipe and seed are the same
+                for all members, and so is all that comes out.
+            clock: Seconds, for the pace of progress.
+
+        Raises:
+            UserError: A pattern of layers to keep in fp32 matches none.
+        """
+        self._model = model
+        self._data = data
+        self._task = task
+        self._recipe = recipe
+        self._seed = seed
+        self._team = team
+        self._clock = clock
+        per_epoch = len(batch_sizes(len(data.train), recipe.batch_size))
+        self._total = recipe.count_steps(per_epoch)
+        self._epochs = math.ceil(self._total / per_epoch)
+        self._device = device_of(model)
+        self._hardware = read_hardware(self._device.type)
+        self._stepper = Stepper(
+            model,
+            task=task,
+            recipe=recipe,
+            precision=resolve_precision(recipe.precision.dtype, self._hardware),
+            total=self._total,
+            team=team,
+        )
+        self._history: list[EpochResult] = []
+        self._between_epochs = True
+        self._told = clock()
+
+    @property
+    def history(self) -> tuple[EpochResult, ...]:
+        """The results of all epochs, those before a restored state among them."""
+        return tuple(self._history)
+
+    def run(self) -> Generator[TrainingEvent, None, None]:
+        """Train, reporting each epoch as it ends and, about once a second, that it goes on.
+
+        Every epoch visits every training sample once, in an order that depends on seed and epoch
+        only. Closing the iterator ends the training; the model is then in evaluation mode. When
+        a type does not suffice, the epoch is done again in the next wider one of the recipe.
+
+        Raises:
+            DivergedError: Loss or a validation metric is NaN or infinite, or the loss scale
+                collapses, and no wider type is left; noticed within 16 steps.
+        """
+        try:
+            while len(self._history) < self._epochs:
+                self._between_epochs = False
+                result = yield from self._climb()
+                self._history.append(result)
+                self._between_epochs = True
+                yield result
+        finally:
+            self._model.eval()
+
+    def state(self) -> TrainingState:
+        """Return copies of everything that the rest of the training depends on.
+
+        Valid before the first epoch and right after an epoch was reported: then a training of an
+        equal model, recipe and data that restores it gives the same weights bit by bit, on the
+        same machine with the same number of threads.
+
+        Raises:
+            ValueError: An epoch is under way.
+        """
+        if not self._between_epochs:
+            raise ValueError("a training has a state between two epochs only, not within one")
+        return self._capture()
+
+    def restore(self, state: TrainingState) -> None:
+        """Go on from a state instead of from the beginning; call it before `run`.
+
+        Raises:
+            CheckpointRefusedError: The state is another network's, or lacks something.
+        """
+        try:
+            dtype = PrecisionDtype(state.facts["dtype"])
+            history = [self._parse_result(entry) for entry in state.facts["history"]]
+            self._stepper.use(resolve_precision(dtype, self._hardware))
+            self._load(state)
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise CheckpointRefusedError(
+                f"the state of epoch {state.epoch} must be one of this training but:"
+                f" {type(error).__name__}: {error}"
+            ) from error
+        self._history = history
+
+    def _climb(self) -> Generator[TrainingEvent, None, EpochResult]:
+        """Do an epoch, in wider and wider types until it succeeds."""
+        start = time.perf_counter()
+        overflows = 0
+        given_up: PrecisionDtype | None = None
+        wider = self._next_wider()
+        before = self._capture() if wider is not None else None
+        while True:
+            try:
+                metrics = yield from self._run_epoch()
+                break
+            except DivergedError:
+                if wider is None or before is None:
+                    raise
+                overflows += self._stepper.take_overflows()
+                given_up = given_up or self._stepper.precision.dtype
+                self._load(before)
+                self._stepper.use(wider)
+                wider = self._next_wider()
+        return EpochResult(
+            epoch=len(self._history) + 1,
+            epochs=self._epochs,
+            metrics=metrics,
+            seconds=time.perf_counter() - start,
+            numerics=self._stepper.report(
+                overflows=overflows + self._stepper.take_overflows(), given_up=given_up
+            ),
+        )
+
+    def _run_epoch(self) -> Generator[TrainingEvent, None, dict[str, float]]:
+        epoch = len(self._history)
+        split = self._data.train
+        batches = shuffle(len(split), self._recipe.batch_size, seed=self._seed, epoch=epoch)
+        batches = batches[: self._total - self._stepper.step]
+        if self._team.size > 1:
+            seed_member(self._seed, epoch=epoch, rank=self._team.rank)
+        summed = torch.zeros((), device=self._device)
+        total = 0.0
+        with self._stepper.training():
+            for number, batch in enumerate(batches, start=1):
+                summed += self._stepper.take(split, batch)
+                if number % _CHECK_EVERY == 0 or number == len(batches):
+                    # A loss that is not finite stays in the sum: none is missed between looks.
+                    total = float(sum_over(self._team, summed.clone()))
+                    _refuse_divergence({"training loss": total}, self._stepper.when())
+                    self._stepper.refuse_collapse()
+                if self._is_due():
+                    yield StepProgress(epoch + 1, number, len(batches))
+        metrics = yield from self._evaluate(StepProgress(epoch + 1, len(batches), len(batches)))
+        metrics["train_loss"] = total / sum(len(batch) for batch in batches)
+        _refuse_divergence(metrics, f"epoch {epoch + 1}, {self._stepper.when()}")
+        return metrics
+
+    def _evaluate(self, progress: StepProgress) -> Generator[TrainingEvent, None, dict[str, float]]:
+        batches = evaluate_in_batches(
+            self._model, self._data.validation, self._task, team=self._team
+        )
+        with closing(batches):
+            while True:
+                try:
+                    next(batches)
+                except StopIteration as end:
+                    metrics: dict[str, float] = end.value
+                    return metrics
+                if self._is_due():
+                    yield progress
+
+    def _is_due(self) -> bool:
+        now = self._clock()
+        if now - self._told < _PROGRESS_SECONDS:
+            return False
+        self._told = now
+        return True
+
+    def _next_wider(self) -> Precision | None:
+        ladder = self._recipe.precision.fallback
+        return next_wider(self._stepper.precision, ladder, self._hardware)
+
+    def _capture(self) -> TrainingState:
+        chance = capture_chance(self._device)
+        held = {_CHANCE + name: tensor for name, tensor in chance.tensors.items()}
+        return TrainingState(
+            epoch=len(self._history),
+            tensors={**self._stepper.tensors(), **held},
+            facts={
+                **self._stepper.facts(),
+                "chance": chance.facts,
+                "history": [_render_result(result) for result in self._history],
+            },
+        )
+
+    def _load(self, state: TrainingState) -> None:
+        self._stepper.restore(state.tensors, state.facts)
+        chance = Chance(select(state.tensors, _CHANCE), state.facts["chance"])
+        restore_chance(chance, self._device)
+
+    def _parse_result(self, entry: Mapping[str, Any]) -> EpochResult:
+        numerics = NumericsReport.model_validate(entry["numerics"])
+        return EpochResult(**{**entry, "epochs": self._epochs, "numerics": numerics})
 
 
 def train(
     model: nn.Module, *, data: DataBundle, task: AbstractTask, recipe: Recipe, seed: int
 ) -> Generator[EpochResult, None, None]:
-    """Train a model in place on the device where it is, and report each epoch as it ends.
+    """Train a model in place and report each epoch as it ends, for callers who need no more.
 
-    Every epoch visits every training sample once, in an order that depends on seed and epoch
-    only. Closing the iterator ends the training; the model is then in evaluation mode.
-
-    Args:
-        model: The model, in any mode.
-        data: Training is on `train`, metrics are over `validation`.
-        task: Loss and metrics.
-        recipe: Length, optimizer, schedule and precision.
-        seed: Seed of the order of samples; other chance (dropout) is torch's global generator.
-
-    Raises:
-        DivergedError: Loss or a validation metric is NaN or infinite; a loss is noticed within
-            16 steps.
+    Takes, does and raises what `Training` does.
     """
-    samples = len(data.train)
-    per_epoch = len(_batch_sizes(samples, recipe.batch_size))
-    total = recipe.count_steps(per_epoch)
-    epochs = math.ceil(total / per_epoch)
-    trainer = _Trainer(model, task, recipe, total)
-    try:
-        for epoch in range(epochs):
-            start = time.perf_counter()
-            batches = _shuffle(samples, recipe.batch_size, seed=seed, epoch=epoch)
-            loss = trainer.run_epoch(data.train, batches[: total - epoch * per_epoch])
-            metrics = {**evaluate(model, data.validation, task), "train_loss": loss}
-            _refuse_divergence(metrics, f"epoch {epoch + 1}")
-            yield EpochResult(epoch + 1, epochs, metrics, time.perf_counter() - start)
-    finally:
-        model.eval()
+    training = Training(model, data=data, task=task, recipe=recipe, seed=seed)
+    with closing(training.run()) as events:
+        for event in events:
+            if isinstance(event, EpochResult):
+                yield event
 
 
-def evaluate(
-    forward: Callable[[torch.Tensor], torch.Tensor],
-    split: AbstractSplit,
-    task: AbstractTask,
-    *,
-    batch_size: int = 256,
-) -> dict[str, float]:
-    """Return a task's metrics over a split: means of the batches, weighted by samples.
-
-    Args:
-        forward: A model (run in evaluation mode, which is undone, on its device) or any function
-            of a batch of inputs, such as an exported file's runner.
-        split: The samples, taken in order.
-        task: The metrics.
-        batch_size: Samples per batch.
-    """
-    if isinstance(forward, nn.Module) and forward.training:
-        forward.eval()
-        try:
-            return evaluate(forward, split, task, batch_size=batch_size)
-        finally:
-            forward.train()
-    device = _device_of(forward) if isinstance(forward, nn.Module) else torch.device("cpu")
-    sums: defaultdict[str, float] = defaultdict(float)
-    with torch.inference_mode():
-        for indices in torch.split(torch.arange(len(split)), batch_size):
-            inputs, targets = split.batch(indices)
-            outputs = forward(inputs.to(device))
-            for name, value in task.metrics(outputs, targets.to(device)).items():
-                sums[name] += value * len(indices)
-    return {name: value / len(split) for name, value in sums.items()}
-
-
-class _Trainer:
-    """A model on its way: optimizer, precision and the number of steps done."""
-
-    def __init__(self, model: nn.Module, task: AbstractTask, recipe: Recipe, total: int) -> None:
-        self._model = model
-        self._task = task
-        self._recipe = recipe
-        self._total = total
-        self._step = 0
-        self._optimizer = build_optimizer(model, recipe)
-        self._device = _device_of(model)
-        self._dtype = resolve_dtype(recipe.dtype, self._device.type, read_cpu_flags())
-
-    def run_epoch(self, split: AbstractSplit, batches: Sequence[torch.Tensor]) -> float:
-        """Train on these batches of indices and return the mean loss over their samples."""
-        self._model.train()
-        summed = torch.zeros((), device=self._device)
-        for number, indices in enumerate(batches, start=1):
-            summed += self._run_step(*split.batch(indices)) * len(indices)
-            if number % _CHECK_EVERY == 0 or number == len(batches):
-                # A loss that is not finite stays in the sum, so none is missed between looks.
-                _refuse_divergence({"training loss": float(summed)}, f"step {self._step}")
-        return float(summed) / sum(len(indices) for indices in batches)
-
-    def _run_step(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._recipe.learning_rate_at(self._step, self._total)
-        with autocast(self._dtype, self._device.type):
-            outputs = self._model(inputs.to(self._device))
-        # The loss is computed in fp32: sums over classes and samples lose too much in bf16.
-        loss = self._task.loss(outputs.float(), targets.to(self._device))
-        self._optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        self._optimizer.step()
-        self._step += 1
-        return loss.detach()
-
-
-def _device_of(model: nn.Module) -> torch.device:
-    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-
-
-def _batch_sizes(samples: int, batch_size: int) -> list[int]:
-    """Full batches and a last one of the rest.
-
-    A rest of one sample joins the batch before it, because batch normalization refuses to train
-    on a single value.
-    """
-    full, rest = divmod(samples, batch_size)
-    sizes = [batch_size] * full
-    if rest == 1 and sizes:
-        sizes[-1] += 1
-    elif rest:
-        sizes.append(rest)
-    return sizes
-
-
-def _shuffle(samples: int, batch_size: int, *, seed: int, epoch: int) -> Sequence[torch.Tensor]:
-    generator = torch.Generator().manual_seed((seed + epoch * _STRIDE) % _SEEDS)
-    order = torch.randperm(samples, generator=generator)
-    return torch.split(order, _batch_sizes(samples, batch_size))
+def _render_result(result: EpochResult) -> dict[str, Any]:
+    return {
+        "epoch": result.epoch,
+        "metrics": dict(result.metrics),
+        "seconds": result.seconds,
+        "numerics": result.numerics.model_dump(mode="json"),
+    }
 
 
 def _refuse_divergence(values: Mapping[str, float], when: str) -> None:

@@ -6,9 +6,29 @@ Made by the stages from the manifest and a trial's parameters; fine-tuning repla
 import math
 from dataclasses import dataclass
 
-from trimtab_api.v1alpha1.train import LearningRateSchedule, Optimizer, PrecisionDtype
+from trimtab_api.v1alpha1.train import (
+    FloatDtype,
+    LearningRateSchedule,
+    LossScaleMode,
+    Optimizer,
+    PrecisionDtype,
+)
 
-__all__ = ["Recipe"]
+__all__ = ["PrecisionSettings", "Recipe"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrecisionSettings:
+    """In which types a training computes, and what it does when a type does not suffice."""
+
+    dtype: PrecisionDtype = PrecisionDtype.AUTO
+    loss_scale: LossScaleMode = LossScaleMode.AUTO
+    loss_scale_value: float | None = None
+    """The scale of Static, the first scale of Dynamic."""
+    fallback: tuple[FloatDtype, ...] = ()
+    """What to go on with, in this order; empty where giving a type up is not allowed."""
+    keep_float: tuple[str, ...] = ()
+    """Patterns of the layers that compute in fp32 always."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +40,9 @@ class Recipe:
     steps: int | None = None
     """Optimizer steps."""
     batch_size: int
-    """Samples per step."""
+    """Samples per step, over all members of a team."""
+    accumulate_steps: int = 1
+    """Parts that each member computes its share of a batch in, one after another."""
     optimizer: Optimizer
     learning_rate: float
     """At the start."""
@@ -28,7 +50,7 @@ class Recipe:
     momentum: float
     """Of SGD."""
     schedule: LearningRateSchedule
-    dtype: PrecisionDtype
+    precision: PrecisionSettings = PrecisionSettings()
 
     def __post_init__(self) -> None:
         """Refuse a recipe without one length.

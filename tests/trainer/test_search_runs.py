@@ -1,0 +1,156 @@
+"""Whole searches on a local Ray: what a trial may meet, and how a study goes on later."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from job_runs import condition, make_search_job, run
+from trimtab_api.v1alpha1.conditions import ConditionType
+from trimtab_api.v1alpha1.job import OptimizationJob
+from trimtab_api.v1alpha1.runtime import FailureAction
+from trimtab_api.v1alpha1.status import FailureClass, TrialState
+from trimtab_trainer.reporting._base import TrialRetried
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+
+SUPPORT = Path(__file__).parents[1] / "support"
+
+
+def unruly_job(cue: Path, deed: str, **search: object) -> OptimizationJob:
+    cue.write_text(deed)
+    return make_search_job(
+        model={"entrypoint": "unruly:build", "args": {"cue": str(cue)}},
+        search={"numTrials": 1, **search},
+        train={"epochs": 3},
+    )
+
+
+@pytest.mark.parametrize(
+    ("deed", "failure_class", "action"),
+    [
+        ("die 50", FailureClass.NODE_LOST, FailureAction.RETRY),
+        ("exhaust 50", FailureClass.OOM, FailureAction.SHRINK_BATCH),
+        ("hang 50", FailureClass.TIMEOUT, FailureAction.RETRY),
+    ],
+    ids=["lost", "f48 memory", "f50 hang"],
+)
+def test_f48_f50_a_trial_that_was_cut_short_goes_on_from_its_last_epoch(
+    tmp_path: Path, deed: str, failure_class: FailureClass, action: FailureAction
+) -> None:
+    job = unruly_job(tmp_path / "cue", deed, trialTimeoutSeconds=8)
+    report, recorder = run(job, tmp_path / "run", code_dir=SUPPORT)
+    assert condition(report, ConditionType.COMPLETE) == ("True", "Finished")
+    (trial,) = report.trials
+    assert trial.state is TrialState.SUCCEEDED
+    assert [(retry.failure_class, retry.action) for retry in trial.retries] == [
+        (failure_class, action)
+    ]
+    assert [epoch.epoch for epoch in trial.intermediate] == [1, 2, 3]
+    assert [event.action for event in recorder.of(TrialRetried)] == [action]
+    assert not (tmp_path / "run" / "checkpoints" / "trial-0" / "unfinished").exists()
+
+
+def test_f26_trials_are_added_to_a_finished_study_or_fewer_end_it(tmp_path: Path) -> None:
+    def job(trials: int, parallel: int = 1) -> OptimizationJob:
+        return make_search_job(search={"numTrials": trials, "parallelTrials": parallel})
+
+    folder = tmp_path / "run"
+    first, _ = run(job(2), folder)
+    more, recorder = run(job(4, 2), folder)
+    assert sorted(recorder.trials) == [2, 3]
+    assert more.trials[:2] == first.trials
+    assert more.status.trials is not None
+    assert more.status.trials.summary == "4/4"
+    fewer, recorder = run(job(3), folder)
+    assert recorder.trials == []
+    assert fewer.trials == more.trials
+    assert condition(fewer, ConditionType.COMPLETE) == ("True", "Finished")
+
+
+def test_a_search_with_all_its_parts(tmp_path: Path) -> None:
+    """Several objectives, limits, early stopping on one metric, first points, an earlier job."""
+    run(make_search_job(search={"numTrials": 3}), tmp_path / "earlier")
+    job = make_search_job(
+        objectives=[
+            {"metric": "accuracy", "direction": "Maximize"},
+            {"metric": "params", "direction": "Minimize"},
+        ],
+        constraints=[{"metric": "params", "max": 6000}],
+        search={
+            "algorithm": {"bayesian": {"startupTrials": 3}},
+            "numTrials": 8,
+            "parallelTrials": 2,
+            "parameters": [
+                {
+                    "name": "train.learningRate",
+                    "searchSpace": {"logUniform": {"min": 3e-3, "max": 3e-2}},
+                },
+                {
+                    "name": "model.args.width",
+                    "searchSpace": {"categorical": {"choices": [16, 32, 128]}},
+                },
+            ],
+            "earlyStopping": {"metric": "accuracy", "median": {"startupTrials": 2}},
+            "warmStart": {
+                "points": [
+                    {"model.args.width": 128, "train.learningRate": 0.01},
+                    {"model.args.width": 32, "train.learningRate": 0.01},
+                ]
+            },
+        },
+        train={"epochs": 4},
+    )
+    report, _ = run(job, tmp_path / "run")
+    assert condition(report, ConditionType.COMPLETE) == ("True", "Finished")
+    by_number = {trial.number: trial for trial in report.trials}
+    wide, narrow = by_number[0], by_number[1]
+    assert wide.parameters == {"model.args.width": 128, "train.learningRate": 0.01}
+    assert wide.state is TrialState.INFEASIBLE
+    assert wide.intermediate == ()
+    assert [excess > 0 for excess in wide.violations.values()] == [True]
+    assert narrow.state is TrialState.SUCCEEDED
+    assert narrow.values.keys() == {"accuracy", "params"}
+    assert len(report.trials) == 8
+    assert all(
+        trial.values["params"] <= 6000
+        for trial in report.trials
+        if trial.state is TrialState.SUCCEEDED
+    )
+    best = report.status.best
+    assert best is not None
+    assert by_number[best.trial].state is TrialState.SUCCEEDED
+
+
+def test_a_job_starts_from_the_results_of_an_earlier_one(tmp_path: Path) -> None:
+    run(make_search_job(search={"numTrials": 3}), tmp_path / "earlier")
+    job = make_search_job(
+        search={
+            "algorithm": {"bayesian": {"startupTrials": 2}},
+            "numTrials": 1,
+            "warmStart": {"fromJob": "earlier"},
+        },
+    )
+    report, _ = run(job, tmp_path / "run")
+    assert [trial.state for trial in report.cached_trials] == [TrialState.CACHED] * 3
+    assert report.status.trials is not None
+    assert (report.status.trials.cached, report.status.trials.total) == (3, 1)
+    assert json.loads((tmp_path / "run" / "warm-start.json").read_text())
+
+
+def test_a_missing_earlier_job_is_named(tmp_path: Path) -> None:
+    job = make_search_job(search={"warmStart": {"fromJob": "nowhere"}})
+    report, recorder = run(job, tmp_path / "run")
+    assert condition(report, ConditionType.FAILED) == ("True", "UserError")
+    assert "search.warmStart.fromJob" in (report.status.message or "")
+    assert recorder.trials == []
+
+
+def test_trials_of_several_workers_train_one_network_together(tmp_path: Path) -> None:
+    job = make_search_job(
+        search={"numTrials": 2},
+        train={"epochs": 3, "numWorkers": 2, "precision": {"dtype": "fp32"}},
+    )
+    report, _ = run(job, tmp_path / "run")
+    assert condition(report, ConditionType.COMPLETE) == ("True", "Finished")
+    assert min(trial.values["accuracy"] for trial in report.trials) > 0.5
