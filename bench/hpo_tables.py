@@ -6,6 +6,7 @@ best 0.1 % of the table" is one set of points, the same for every run.
 
 import importlib
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -103,7 +104,10 @@ def load_table(name: str) -> Table:
         name: One of `list_tables`.
     """
     family, _, dataset = name.partition("/")
-    benchmark = _load_family(family)(dataset)
+    with warnings.catch_warnings():
+        # The package leaves closing its file to the garbage collector.
+        warnings.simplefilter("ignore", ResourceWarning)
+        benchmark = _load_family(family)(dataset)
     metric, direction = next(iter(benchmark.directions.items()))
     axes = tuple(
         Axis(f"model.args.{field}", tuple(choices), benchmark.param_types[field] is not str)

@@ -20,10 +20,9 @@ from bench.tune_ways import DEFAULT, REUSE, host_tune
 
 __all__ = ["Settings", "main"]
 
-_LENGTHS = (0.0, 0.05, 1.0)
-"""Seconds that a trial sleeps."""
-_LONGEST = _LENGTHS[-1]
-"""The length whose utilization is a goal."""
+_NO_OP = 0.0
+_LONG = 1.0
+"""Seconds of the trials whose utilization is a goal."""
 
 _WAYS = (LOOP, OURS, REUSE, DEFAULT, PROCESSES)
 """In the order of the tables."""
@@ -51,25 +50,26 @@ class Settings:
     """What is run."""
 
     rounds: int
-    trials: tuple[int, ...]
-    """Trials of a way by length of the trial."""
-    slow_trials: tuple[int, ...]
+    trials: Mapping[float, int]
+    """Seconds that a trial sleeps → trials of a run."""
+    slow_trials: Mapping[float, int]
+    """The same for slow ways."""
     parallel_trials: int
-    """Trials of the longest kind at two workers."""
+    """Long trials of a run at two workers."""
     parallel_ways: tuple[str, ...]
 
 
 _FULL = Settings(
     rounds=3,
-    trials=(100, 60, 8),
-    slow_trials=(8, 8, 5),
+    trials={_NO_OP: 100, 0.05: 60, _LONG: 8},
+    slow_trials={_NO_OP: 8, 0.05: 8, _LONG: 5},
     parallel_trials=16,
     parallel_ways=(OURS, REUSE),
 )
 _QUICK = Settings(
     rounds=1,
-    trials=(20, 5, 2),
-    slow_trials=(2, 2, 2),
+    trials={_NO_OP: 20, _LONG: 3},
+    slow_trials={_NO_OP: 2},
     parallel_trials=4,
     parallel_ways=(OURS,),
 )
@@ -102,30 +102,30 @@ def run_all(settings: Settings) -> Results:
 def _run_host(host: Host, settings: Settings) -> list[tuple[Case, Measured]]:
     found = []
     with host.open(1) as ways:
-        for index, seconds in enumerate(_LENGTHS):
-            for way in host.ways:
-                trials = (settings.slow_trials if way in _SLOW else settings.trials)[index]
+        for way in host.ways:
+            planned = settings.slow_trials if way in _SLOW else settings.trials
+            for seconds, trials in planned.items():
                 found.append((Case(way, seconds, 1), ways[way](trials, seconds, 1)))
     parallel = [way for way in host.ways if way in settings.parallel_ways]
     if parallel:
         with host.open(2) as ways:
             for way in parallel:
-                measured = ways[way](settings.parallel_trials, _LONGEST, 2)
-                found.append((Case(way, _LONGEST, 2), measured))
+                measured = ways[way](settings.parallel_trials, _LONG, 2)
+                found.append((Case(way, _LONG, 2), measured))
     return found
 
 
 def report_all(settings: Settings, results: Results) -> Report:
     """Turn runs into tables and figures."""
     report = Report("overhead of a trial (P-01)", asdict(settings))
-    for seconds in _LENGTHS:
+    for seconds in settings.trials:
         for workers in (1, 2):
             cases = [Case(way, seconds, workers) for way in _WAYS]
             rows = [_summarize(case, results) for case in cases if case in results]
             if rows:
                 title = f"trials of {_name(seconds)}, {workers} worker{'s' * (workers - 1)}"
                 report.add_table(title, rows)
-    for figure in [*_list_overheads(results), *_list_utilizations(results)]:
+    for figure in [*_list_overheads(settings, results), *_list_utilizations(results)]:
         report.add_figure(figure)
     report.notes += [_WHOLE, _BETWEEN]
     return report
@@ -151,9 +151,9 @@ def _summarize(case: Case, results: Results) -> dict[str, Cell]:
         "way": case.way,
         "trials": len(results[case][0].stamps),
         "whole run, ms a trial": _whole(results, case),
-        "× ours": _whole(results, case) / _whole(results, ours),
+        "whole × ours": _whole(results, case) / _whole(results, ours),
         "between trials, ms": _between(results, case),
-        "×  ours": _between(results, case) / _between(results, ours),
+        "between × ours": _between(results, case) / _between(results, ours),
         "utilization %": _utilization(results, case),
     }
 
@@ -170,8 +170,8 @@ def _utilization(results: Results, case: Case) -> float:
     return median(run.utilization for run in results[case])
 
 
-def _list_overheads(results: Results) -> list[Figure]:
-    ours = [Case(OURS, seconds, 1) for seconds in _LENGTHS]
+def _list_overheads(settings: Settings, results: Results) -> list[Figure]:
+    ours = [Case(OURS, seconds, 1) for seconds in settings.trials]
     figures = [
         Figure(
             f"our overhead, trials of {_name(case.seconds)}",
@@ -182,7 +182,7 @@ def _list_overheads(results: Results) -> list[Figure]:
         for case in ours
     ]
     for way, bound in ((DEFAULT, 50), (REUSE, 4)):
-        theirs, goal = Case(way, 0.0, 1), Goal(Sense.AT_LEAST, bound)
+        theirs, goal = Case(way, _NO_OP, 1), Goal(Sense.AT_LEAST, bound)
         whole = _whole(results, theirs) / _whole(results, ours[0])
         between = _between(results, theirs) / _between(results, ours[0])
         figures.append(Figure(f"{way} / ours, whole run", whole, "×", goal))
@@ -193,8 +193,8 @@ def _list_overheads(results: Results) -> list[Figure]:
 def _list_utilizations(results: Results) -> list[Figure]:
     return [
         Figure(
-            f"our utilization with {_name(_LONGEST)} trials, {workers} worker{'s' * (workers - 1)}",
-            _utilization(results, Case(OURS, _LONGEST, workers)),
+            f"our utilization with {_name(_LONG)} trials, {workers} worker{'s' * (workers - 1)}",
+            _utilization(results, Case(OURS, _LONG, workers)),
             "%",
             Goal(Sense.AT_LEAST, bound),
         )

@@ -42,6 +42,7 @@ _CHEAP = (
     Method.OPTUNA_RANDOM,
     Method.OPTUNA_TPE,
 )
+_COSTLY = (Method.OUR_GP, Method.OPTUNA_GP)
 _TWINS = {
     Method.OUR_RANDOM: Method.OPTUNA_RANDOM,
     Method.OUR_TPE: Method.OPTUNA_TPE,
@@ -82,11 +83,8 @@ def run_all(tasks: Sequence[Task], processes: int) -> Runs:
     return found
 
 
-def list_tasks(settings: Settings) -> tuple[list[Task], list[Task]]:
-    """Return the runs of cheap methods, and those that compare all methods over fewer trials.
-
-    The second list leaves out what the first one has: the start of a longer run is the same.
-    """
+def list_tasks(settings: Settings) -> list[Task]:
+    """Return all runs: cheap methods everywhere, Gaussian processes on few tables and shorter."""
     cheap = [
         Task(table, method, seed, settings.trials)
         for table in settings.tables
@@ -96,18 +94,25 @@ def list_tasks(settings: Settings) -> tuple[list[Task], list[Task]]:
     costly = [
         Task(table, method, seed, settings.gp_trials)
         for table in settings.gp_tables
-        for method in (Method.OUR_GP, Method.OPTUNA_GP)
+        for method in _COSTLY
         for seed in range(settings.gp_seeds)
     ]
-    return cheap, costly
+    return [*cheap, *costly]
 
 
-def select_runs(cheap: Runs, costly: Runs, settings: Settings) -> Runs:
+def select_cheap(runs: Runs) -> Runs:
+    """Return the cheap methods' runs on all tables."""
+    return {
+        table: {method: by_method[method] for method in _CHEAP} for table, by_method in runs.items()
+    }
+
+
+def select_short(runs: Runs, settings: Settings) -> Runs:
     """Return all methods on the tables of the costly ones, each run as short as theirs."""
     return {
         table: {
-            method: [run[: settings.gp_trials] for run in runs[: settings.gp_seeds]]
-            for method, runs in {**cheap[table], **costly[table]}.items()
+            method: [run[: settings.gp_trials] for run in of_method[: settings.gp_seeds]]
+            for method, of_method in runs[table].items()
         }
         for table in settings.gp_tables
     }
@@ -197,15 +202,16 @@ def compare_twins(runs: Runs, methods: Sequence[Method]) -> tuple[list[dict[str,
     return rows, agree
 
 
-def report_all(settings: Settings, cheap: Runs, costly: Runs) -> Report:
+def report_all(settings: Settings, runs: Runs) -> Report:
     """Turn runs into tables and figures."""
+    cheap = select_cheap(runs)
     report = Report("search quality (P-02)", asdict(settings))
     report.add_table(f"all tables, {settings.trials} trials", summarize(cheap, settings.trials))
     report.add_table("median trials to target by table", summarize_tables(cheap))
     cheap_rows, agree = compare_twins(cheap, (Method.OUR_RANDOM, Method.OUR_TPE))
     twins = "ours beside Optuna's"
     if settings.gp_tables:
-        few = select_runs(cheap, costly, settings)
+        few = select_short(runs, settings)
         title = f"all methods on {len(few)} tables, {settings.gp_trials} trials"
         report.add_table(title, summarize(few, settings.gp_trials))
         report.add_table(f"{title}: median trials to target by table", summarize_tables(few))
@@ -269,10 +275,10 @@ def read_settings(arguments: Sequence[str] | None) -> tuple[Settings, argparse.N
         settings = Settings(
             tables=_GP_TABLES[2:],
             seeds=2,
-            trials=30,
+            trials=25,
             gp_tables=_GP_TABLES[2:],
             gp_seeds=1,
-            gp_trials=15,
+            gp_trials=13,
             processes=2,
         )
     else:
@@ -305,10 +311,8 @@ def _fit_together(settings: Settings) -> Settings:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
     settings, options = read_settings(arguments)
-    cheap, costly = list_tasks(settings)
-    runs = run_all(cheap, settings.processes)
-    runs_of_costly = run_all(costly, settings.processes) if costly else {}
-    report_all(settings, runs, runs_of_costly).publish(options.json)
+    runs = run_all(list_tasks(settings), settings.processes)
+    report_all(settings, runs).publish(options.json)
 
 
 if __name__ == "__main__":

@@ -80,5 +80,6 @@ def _fit(trials: int, seconds: float, workers: int, *, reuse_actors: bool) -> Me
         wall = time.monotonic() - start
     if results.errors:
         raise RuntimeError(f"no trial of Ray Tune may fail but: {results.errors[0]}")
-    stamps = [Stamp(result.metrics["begin"], result.metrics["end"]) for result in results]
+    frame = results.get_dataframe()
+    stamps = [Stamp(*times) for times in zip(frame["begin"], frame["end"], strict=True)]
     return Measured(stamps, wall, workers)

@@ -38,7 +38,7 @@ def unruly_job(cue: Path, deed: str, **search: object) -> OptimizationJob:
 def test_f48_f50_a_trial_that_was_cut_short_goes_on_from_its_last_epoch(
     tmp_path: Path, deed: str, failure_class: FailureClass, action: FailureAction
 ) -> None:
-    job = unruly_job(tmp_path / "cue", deed, trialTimeoutSeconds=8)
+    job = unruly_job(tmp_path / "cue", deed, trialTimeoutSeconds=40)
     report, recorder = run(job, tmp_path / "run", code_dir=SUPPORT)
     assert condition(report, ConditionType.COMPLETE) == ("True", "Finished")
     (trial,) = report.trials
@@ -91,7 +91,7 @@ def test_a_search_with_all_its_parts(tmp_path: Path) -> None:
                     "searchSpace": {"categorical": {"choices": [16, 32, 128]}},
                 },
             ],
-            "earlyStopping": {"metric": "accuracy", "median": {"startupTrials": 2}},
+            "earlyStopping": {"metric": "accuracy", "median": {"startupTrials": 5}},
             "warmStart": {
                 "points": [
                     {"model.args.width": 128, "train.learningRate": 0.01},

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from typing_extensions import override
 
 from trimtab_trainer.training.forwards import keep_float, replaced
 
@@ -45,6 +46,7 @@ def test_a_kept_layer_computes_and_takes_gradients_in_fp32() -> None:
 
 def test_inputs_in_lists_and_by_name_are_cast_and_others_left() -> None:
     class Join(nn.Module):
+        @override
         def forward(self, parts: list[torch.Tensor], *, index: torch.Tensor) -> list[torch.dtype]:
             return [part.dtype for part in [*parts, index]]
 

@@ -26,7 +26,8 @@ class Hot(Regression):
         self._bad = bad
         model.register_forward_hook(self._note)
 
-    def _note(self, module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+    def _note(self, *call: Any) -> None:
+        *_, output = call
         self.seen = output.dtype
 
     @override
@@ -72,7 +73,7 @@ def test_the_epoch_is_done_again_from_its_start() -> None:
     other = make_net(dropout=0.2)
     recipe = make_recipe(epochs=2, batch_size=4, dtype=PrecisionDtype.BF16)
     first = Training(other, data=make_points(16), task=Regression(), recipe=recipe, seed=1)
-    next(first.run())
+    next(event for event in first.run() if isinstance(event, EpochResult))
     state = first.state()
     state.facts["dtype"] = "fp32"  # type: ignore[index]  # a state as if it had been fp32 before
     second = Training(other, data=make_points(16), task=Regression(), recipe=recipe, seed=1)

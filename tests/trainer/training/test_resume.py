@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from typing_extensions import override
 
 from toy_training import Regression, make_net, make_points, make_recipe
 from trimtab_api.v1alpha1.train import FloatDtype, LossScaleMode, Optimizer, PrecisionDtype
@@ -42,9 +43,9 @@ def weights(model: nn.Module) -> torch.Tensor:
 
 
 def take_epochs(training: Training, count: int) -> None:
-    events = training.run()
+    events = (event for event in training.run() if isinstance(event, EpochResult))
     for _ in range(count):
-        assert isinstance(next(events), EpochResult)
+        next(events)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -68,7 +69,7 @@ def test_a_restored_training_gives_the_same_weights_bit_by_bit(case: str, epochs
 
 
 def test_a_state_is_a_copy() -> None:
-    model, training = start("adamw")
+    _, training = start("adamw")
     take_epochs(training, 1)
     state = training.state()
     before = {name: tensor.clone() for name, tensor in state.tensors.items()}
@@ -137,6 +138,7 @@ class HotNet(nn.Module):
         self.first = nn.Linear(16, 8)
         self.second = nn.Linear(8, 1)
 
+    @override
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         output: torch.Tensor = self.second(self.first(inputs * 1e5) * 1e-5)
         return output

@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from trimtab_trainer.training.series import CheckpointSeries
 from trimtab_trainer.training.state import TrainingState
@@ -108,6 +109,11 @@ def _set(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
+def make_folder_of(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 DAMAGES: dict[str, tuple[Damage, str]] = {
     "tensors gone": (lambda f: tensors_of(f, 2).unlink(), "cannot be read: No such file"),
     "tensors empty": (lambda f: tensors_of(f, 2).write_bytes(b""), "must have sha256"),
@@ -128,7 +134,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "manifest a list": (lambda f: manifest_of(f, 2).write_text("[]"), "must hold owner and sha"),
     "manifest binary": (lambda f: manifest_of(f, 2).write_bytes(b"\xff\x00"), "must be a JSON"),
     "manifest a folder": (
-        lambda f: (manifest_of(f, 2).unlink(), manifest_of(f, 2).mkdir()),
+        lambda f: make_folder_of(manifest_of(f, 2)),
         "must be a JSON file but",
     ),
     "other owner": (
@@ -162,8 +168,8 @@ def test_f59_a_damaged_checkpoint_is_refused_and_the_older_one_used(
 
 def test_f59_when_all_are_refused_there_is_none(tmp_path: Path) -> None:
     series = fill(tmp_path, 1, 2)
-    for epoch in (1, 2):
-        tensors_of(tmp_path, epoch).write_bytes(b"x")
+    for number in (1, 2):
+        tensors_of(tmp_path, number).write_bytes(b"x")
     epoch, refused = newest(series)
     assert epoch is None
     assert len(refused) == 2
@@ -213,6 +219,7 @@ class Canary:
     def __init__(self, path: Path) -> None:
         self._path = str(path)
 
+    @override
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return os.mkdir, (self._path,)
 
@@ -243,7 +250,8 @@ def test_f58_a_full_disk_leaves_the_older_checkpoints_and_no_rest(
 ) -> None:
     series = fill(tmp_path, 1, 2)
     before = sorted(path.name for path in tmp_path.iterdir())
-    write, done = Path.write_bytes, []
+    write = Path.write_bytes
+    done: list[Path] = []
 
     def refuse(path: Path, content: bytes) -> int:
         if len(done) == writes:

@@ -18,9 +18,10 @@ from trimtab_api.fingerprint import fingerprint_job
 from trimtab_api.reports import RunReport
 from trimtab_api.stages import StageName
 from trimtab_api.v1alpha1.conditions import ConditionType, FailedReason
-from trimtab_api.v1alpha1.job import OptimizationJob
+from trimtab_api.v1alpha1.job import OptimizationJob, Spec
 from trimtab_api.v1alpha1.runtime import Device
 from trimtab_trainer.context import RunContext
+from trimtab_trainer.data.user_code import check_code_dir
 from trimtab_trainer.errors import TrainerError
 from trimtab_trainer.execution._base import AbstractExecutor
 from trimtab_trainer.execution.gpus import count_gpus
@@ -63,12 +64,14 @@ def run_job(
 
     Raises:
         StudyMismatchError: The folder belongs to another study.
-        UserError: The folder cannot be used.
+        UserError: The folder cannot be used, or a module of the user hides one that is needed.
         EnvironmentMissingError: Ray cannot start here.
         KeyboardInterrupt: Passed on; what is finished is stored.
     """
     root = folder.resolve()
     fingerprint = fingerprint_job(job)
+    if _has_user_code(job.spec):
+        check_code_dir(code_dir.resolve())
     with lock_folder(root):
         if fresh:
             clear_folder(root)
@@ -86,6 +89,10 @@ def run_job(
         )
         # Fields that may change at once, such as numTrials, are not in the fingerprint.
         return _run_attempt(job, context, reporter, extends=finished is not None)
+
+
+def _has_user_code(spec: Spec) -> bool:
+    return any(part.entrypoint is not None for part in (spec.model, spec.dataset, spec.task))
 
 
 def _dump_spec(job: OptimizationJob) -> dict[str, Any]:
@@ -146,7 +153,7 @@ def _start(job: OptimizationJob, context: RunContext, cache: str) -> AbstractExe
             cache_dir=Path(cache),
         ),
         threads_per_slot=max(1, context.cores // slots),
-        code_dir=context.code_dir,
+        code_dir=context.code_dir if _has_user_code(job.spec) else None,
         gpus=count_gpus() if wants_gpus else 0,
     )
 

@@ -35,6 +35,8 @@ def run_preflight(run: Run) -> None:
     """
     run.facts = Facts(**run.call(inspect_job, spec=run.spec))
     _tell_skipped(run, run.facts.skipped)
+    for warning in run.facts.data_warnings:
+        run.warn(warning)
     run.call(check_goals, spec=run.spec)
     if run.spec.stages.prune is not None:
         run.call(check_pruning, spec=run.spec)

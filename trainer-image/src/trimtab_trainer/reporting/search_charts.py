@@ -119,6 +119,8 @@ def _draw_history(drawing: _Drawing) -> Chart | None:
         earlier=shown_range(earlier, drawing.primary).best if earlier else None,
     )
     parts = ["Each trial, and the best so far."]
+    if any(point.mark is TrialMark.LIMITED for point in points):
+        parts.append("One inside the limits is better than any over them.")
     if any(point.mark is TrialMark.STOPPED for point in points):
         parts.append("Trials that were stopped early stand at their last value.")
     beyond = sum(limits.clamp(value) != value for value in values)
@@ -182,17 +184,17 @@ def _draw_curves(drawing: _Drawing) -> Chart | None:
     metric = _find_followed(drawing)
     if metric is None:
         return None
-    shown = [trial for trial in drawing.report.trials if trial.intermediate]
-    thinned = thin_out(shown, _CURVES, drawing.primary)
+    followed = [trial for trial in drawing.report.trials if list_curves([trial], metric, None)]
+    thinned = thin_out(followed, _CURVES, drawing.primary)
     curves = list_curves(thinned, metric, drawing.best)
     values = [value for curve in curves for _, value in curve.values]
     limits = ValueRange(max(values), min(values))
     if len(curves) >= _TELLING:
         limits = find_range(values, metric_direction(metric, drawing.spec.objectives))
     caption = f"{metric} after each epoch of each trial."
-    if len(shown) > len(thinned):
+    if len(followed) > len(thinned):
         caption = (
-            f"{metric} after each epoch: the best {_CURVES // 4} of {len(shown)} trials, and an"
+            f"{metric} after each epoch: the best {_CURVES // 4} of {len(followed)} trials, and an"
             " even sample of the others."
         )
     if any(curve.mark is TrialMark.STOPPED for curve in curves):

@@ -1,7 +1,7 @@
 """Trials as points, lines, curves and bars of the search charts. Pure.
 
-Called by `html`; the charts draw what is returned here. Where there are more trials than a chart
-can show, the best ones and an even sample of the others stand for all.
+Called by `search_charts`; the charts draw what is returned here. Where there are more trials than
+a chart can show, the best ones and an even sample of the others stand for all.
 """
 
 import math

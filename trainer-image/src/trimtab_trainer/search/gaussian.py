@@ -6,15 +6,19 @@ of that region, and what is unknown attracts it. Here such trials get a value.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import optuna
+import torch
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from typing_extensions import override
+
+from trimtab_trainer.search.studies import create_study
 
 __all__ = ["GaussianProcessSampler"]
 
@@ -64,10 +68,11 @@ class GaussianProcessSampler(BaseSampler):
             deterministic_objective=False,
             warn_independent_sampling=False,
         )
-        view = optuna.create_study(directions=study.directions, sampler=sampler)
+        view = create_study(study.directions, sampler)
         others = [other for other in study.get_trials(deepcopy=False) if other.params]
         view.add_trials(_view_trials(others, study.directions, self._limits))
-        return view.ask(search_space).params
+        with _one_thread():
+            return view.ask(search_space).params
 
     @override
     def sample_independent(
@@ -79,6 +84,17 @@ class GaussianProcessSampler(BaseSampler):
     ) -> Any:
         random = RandomSampler(seed=self._seed)
         return random.sample_independent(study, trial, param_name, param_distribution)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Optuna does so inside its loops; changing the number so often costs seconds by itself."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _view_trials(

@@ -8,7 +8,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import create_trial
@@ -18,6 +17,7 @@ from trimtab_api.v1alpha1.goals import Objective
 from trimtab_api.v1alpha1.search import Parameter
 from trimtab_api.v1alpha1.status import TrialState
 from trimtab_trainer.search.space import Space
+from trimtab_trainer.search.studies import create_study
 
 __all__ = ["rank_parameters"]
 
@@ -78,7 +78,7 @@ def _rank(
     """Return parameter → share, largest first; nothing where all values are equal."""
     if min(values) == max(values):
         return {}
-    study = optuna.create_study()
+    study = create_study()
     flat = {name: _flatten(dist) for name, dist in distributions.items()}
     study.add_trials(
         create_trial(

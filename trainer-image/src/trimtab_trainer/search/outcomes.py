@@ -12,7 +12,6 @@ from typing import assert_never
 
 from optuna.trial import TrialState as OptunaState
 
-
 from trimtab_api.feasibility import TrialLimit
 from trimtab_api.reports import TrialReport
 from trimtab_api.v1alpha1.goals import Objective

@@ -5,15 +5,20 @@ draws for it: so they hold no state that a restart would lose.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
-import optuna
+from optuna import Study
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial
+from typing_extensions import override
 
 from trimtab_api.feasibility import TrialLimit
 from trimtab_api.v1alpha1.search import SearchAlgorithm, Surrogate
 from trimtab_trainer.search.gaussian import GaussianProcessSampler
 from trimtab_trainer.search.seeds import derive_seed
 from trimtab_trainer.search.space import Point, Space
+from trimtab_trainer.search.studies import create_study
 
 __all__ = ["build_sampler", "draw_random"]
 
@@ -46,7 +51,7 @@ def build_sampler(
     startup = algorithm.bayesian.startup_trials
     match algorithm.bayesian.surrogate:
         case Surrogate.TPE:
-            return TPESampler(seed=derived, n_startup_trials=startup)
+            return _KnownSpaceSampler(TPESampler(seed=derived, n_startup_trials=startup), space)
         case Surrogate.GAUSSIAN_PROCESS:
             return GaussianProcessSampler(
                 space.distributions,
@@ -58,5 +63,40 @@ def build_sampler(
 
 def draw_random(space: Space, seed: int, number: int) -> Point:
     """Return the point that random search would try as this trial."""
-    study = optuna.create_study(sampler=RandomSampler(seed=derive_seed(seed, number, 0)))
+    study = create_study(sampler=RandomSampler(seed=derive_seed(seed, number, 0)))
     return space.decode(study.ask(space.distributions).params)
+
+
+class _KnownSpaceSampler(BaseSampler):
+    """TPE that is told the space, which a fresh one finds by comparing all trials: half its time.
+
+    Only with several objectives does optuna's TPE look at each parameter by itself.
+    """
+
+    def __init__(self, tpe: TPESampler, space: Space) -> None:
+        self._tpe = tpe
+        # In optuna's order, on which the draws depend.
+        named = sorted(space.distributions.items())
+        self._joint = {name: dist for name, dist in named if not dist.single()}
+
+    @override
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        return self._joint if len(study.directions) == 1 else {}
+
+    @override
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return self._tpe.sample_relative(study, trial, search_space)
+
+    @override
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        return self._tpe.sample_independent(study, trial, param_name, param_distribution)

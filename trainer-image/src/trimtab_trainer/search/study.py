@@ -7,9 +7,9 @@ same seed and the same history give the same proposal, whether or not a restart 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import optuna
 from optuna.samplers import RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import TrialState as OptunaState
@@ -26,7 +26,11 @@ from trimtab_trainer.search.records import TrialRecord
 from trimtab_trainer.search.samplers import build_sampler
 from trimtab_trainer.search.seeds import derive_seed
 from trimtab_trainer.search.space import Point, Space
+from trimtab_trainer.search.studies import create_study
 from trimtab_trainer.search.warm_start import complete_points
+
+if TYPE_CHECKING:
+    from optuna import Trial
 
 __all__ = ["Proposal", "Study"]
 
@@ -87,8 +91,6 @@ class Study:
         points: Sequence[Mapping[str, Scalar]] = (),
         known: Sequence[TrialReport] = (),
     ) -> None:
-        # Optuna tells every trial in words of its own, which the reporter does better.
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._space = Space(parameters)
         self._algorithm = algorithm
         self._objectives = tuple(objectives)
@@ -96,12 +98,10 @@ class Study:
         self._seed = seed
         self._num_trials = num_trials
         self._draws = _GAUSSIAN_DRAWS if _is_gaussian(algorithm) else _DRAWS
-        self._study = optuna.create_study(
-            directions=[_DIRECTIONS[objective.direction] for objective in objectives]
-        )
+        self._study = create_study([_DIRECTIONS[objective.direction] for objective in objectives])
         self._points = complete_points(points, self._space, seed=seed)
         self._grid = self._space.points() if algorithm.grid is not None else None
-        self._running: dict[int, optuna.Trial] = {}
+        self._running: dict[int, Trial] = {}
         self._tried: set[_Key] = set()
         self._taken: set[_Key] = set()
         self._again: list[Proposal] = []

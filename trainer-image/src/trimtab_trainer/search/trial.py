@@ -213,7 +213,7 @@ class _Search:
         self, trial: RunningTrial, verdict: Verdict, failure: Failure | None = None
     ) -> TrialReport:
         del self.running[trial.slot]
-        if self.runner.stopping is not None:
+        if self.runner.stopping is not None and trial.epochs:
             self.runner.stopping.stopper.end(trial.proposal.number)
         report = TrialReport(
             number=trial.proposal.number,

@@ -62,6 +62,8 @@ class Facts:
     """`cpu` or `cuda`."""
     skipped: tuple[str, ...]
     """Samples that cannot be read."""
+    data_warnings: tuple[str, ...]
+    """What else loading the data met."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from torch import nn
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_trainer.data._base import DataBundle
 from trimtab_trainer.data.catalog import load_dataset
+from trimtab_trainer.data.labels import read_num_classes
 from trimtab_trainer.data.node_cache import NodeCache
 from trimtab_trainer.models.catalog import build_model
 from trimtab_trainer.models.task import AbstractTask, build_task
@@ -43,13 +44,19 @@ class Bench:
 
     def data(self, spec: Spec) -> DataBundle:
         """Return the data set of a spec; it is loaded again only where its description changed."""
-        key = json.dumps([spec.seed, spec.dataset.model_dump(mode="json")], sort_keys=True)
+        facts = [
+            spec.seed,
+            spec.dataset.model_dump(mode="json"),
+            read_num_classes(spec.model.args),
+        ]
+        key = json.dumps(facts, sort_keys=True)
         if self._data is None or key != self._key:
             self._data = load_dataset(
                 spec.dataset,
                 seed=spec.seed,
                 code_dir=self.code_dir,
                 data_root=self.data_root,
+                num_classes=read_num_classes(spec.model.args),
                 cache=NodeCache(self.cache_dir),
             )
             self._key = key

@@ -67,6 +67,7 @@ def inspect_job(bench: Bench, *, spec: Spec, threads: int) -> SilentWork:
         "emulated": precision.emulated,
         "device": device,
         "skipped": data.skipped,
+        "data_warnings": data.warnings,
     }
 
 

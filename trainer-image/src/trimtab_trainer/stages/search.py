@@ -194,7 +194,8 @@ def _make_stopping(run: Run, search: Search) -> Stopping | None:
         for epoch in trial.intermediate:
             if settings.metric in epoch.metrics:
                 stopper.note(trial.number, epoch.epoch, epoch.metrics[settings.metric])
-        stopper.end(trial.number)
+        if trial.intermediate:
+            stopper.end(trial.number)
     return Stopping(stopper, settings.metric)
 
 

@@ -146,7 +146,9 @@ class Training:
         Raises:
             DivergedError: Loss or a validation metric is NaN or infinite, or the loss scale
                 collapses, and no wider type is left; noticed within 16 steps.
+            CheckpointRefusedError: Members of a team go on from different epochs.
         """
+        self._refuse_disagreement()
         try:
             while len(self._history) < self._epochs:
                 self._between_epochs = False
@@ -188,6 +190,16 @@ class Training:
                 f" {type(error).__name__}: {error}"
             ) from error
         self._history = history
+
+    def _refuse_disagreement(self) -> None:
+        """Look whether all members begin at the same epoch: DDP would not notice."""
+        done = torch.tensor(float(len(self._history)), device=self._device)
+        mean = float(sum_over(self._team, done.clone())) / self._team.size
+        if mean != float(done):
+            raise CheckpointRefusedError(
+                f"all members of a team must go on from the same epoch but member"
+                f" {self._team.rank} has done {done:.0f} and the mean is {mean:g}"
+            )
 
     def _climb(self) -> Generator[TrainingEvent, None, EpochResult]:
         """Do an epoch, in wider and wider types until it succeeds."""

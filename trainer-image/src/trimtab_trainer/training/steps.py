@@ -177,10 +177,11 @@ class Stepper:
         with autocast(self.precision, self.device.type):
             outputs = self._shared(inputs.to(self.device))
         # The loss is computed in fp32: sums over classes and samples lose too much in 16 bits.
-        loss = self._task.loss(outputs.float(), targets.to(self.device)) * part.share
+        loss = self._task.loss(outputs.float(), targets.to(self.device))
         # A team's gradients are averaged over its members, and shares sum to 1 over all of them.
-        torch.autograd.backward(self._scaling.scale(loss * self._team.size))
-        return loss.detach()
+        weight = part.share * self._team.size
+        torch.autograd.backward(self._scaling.scale(loss if weight == 1.0 else loss * weight))
+        return loss.detach() * part.share
 
     def _special_forwards(self) -> Iterator[tuple[nn.Module, Forward]]:
         if self.precision.cast == torch.float32:

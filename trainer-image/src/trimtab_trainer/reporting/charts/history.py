@@ -1,6 +1,6 @@
 """The charts of a search over time: trials by number, their learning curves, the workers' lanes.
 
-Called by `html` with the points of `trial_points`.
+Called by `search_charts` with the points of `trial_points`.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """The charts of a search over its space: slices, parallel coordinates, pairs of objectives.
 
-Called by `html` with the points of `trial_points`.
+Called by `search_charts` with the points of `trial_points`.
 """
 
 from collections.abc import Sequence

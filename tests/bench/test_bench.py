@@ -1,0 +1,55 @@
+"""Each benchmark runs its quick mode to the end, prints its tables and writes finite numbers."""
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from source_tree import ROOT
+
+PROGRAMS = [
+    pytest.param("search_quality", "ours beside Optuna's", marks=pytest.mark.slow),
+    pytest.param(
+        "overhead", "trials of 1000 ms, 2 workers", marks=[pytest.mark.slow, pytest.mark.ray]
+    ),
+    pytest.param("training", "ResNet-18: speed of training", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("program", "table"), PROGRAMS)
+def test_a_benchmark_runs_quickly_and_tells_what_it_found(
+    program: str, table: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "found.json"
+    ended = subprocess.run(
+        [sys.executable, "-m", f"bench.{program}", "--quick", "--json", str(path)],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(path.read_text(encoding="utf-8"))
+    lines = ended.stdout.splitlines()
+    assert table in lines
+    assert "figures and goals" in lines
+    assert {"command", "machine", "settings"} <= found.keys()
+    assert found["tables"][table]
+    assert any(figure["met"] is not None for figure in found["figures"])
+    numbers = list(list_numbers(found["tables"]))
+    assert numbers
+    assert all(map(math.isfinite, numbers))
+
+
+def list_numbers(document: object) -> Iterator[float]:
+    if isinstance(document, dict):
+        document = list(document.values())
+    if isinstance(document, list):
+        for entry in document:
+            yield from list_numbers(entry)
+    elif isinstance(document, (int, float)):
+        yield document
