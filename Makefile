@@ -23,7 +23,7 @@ test: setup ## Run the tests
 verify: setup generate ## Regenerate, lint, check types and imports, expect a clean tree
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(SOURCES)
+	$(BIN)/mypy $(SOURCES) bench
 	$(BIN)/lint-imports
 	for member in api trainer-image cli; do (cd $$member && ../$(BIN)/deptry src) || exit 1; done
 	$(BIN)/yamllint --strict .
@@ -42,5 +42,8 @@ lock: ## Write requirements.lock; versions that still fit are kept
 	--no-emit-package trimtab-trainer --no-emit-package trimtab-cli --group dev pyproject.toml \
 	--output-file requirements.lock
 
-bench: setup data ## Run the long examples whole
+bench: setup data ## Measure against the goals, and run the long example whole: about 40 minutes
+	$(BIN)/python -m bench.overhead
+	$(BIN)/python -m bench.training
+	$(BIN)/python -m bench.search_quality
 	$(BIN)/trimtab run examples/04-fashion-mnist/job.yaml --fresh

@@ -9,6 +9,8 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from typing_extensions import override
+
 from bench.sleeping_trial import (
     OBJECTIVE,
     PARAMETERS,
@@ -19,8 +21,6 @@ from bench.sleeping_trial import (
     Stamp,
     sleep_and_score,
 )
-from typing_extensions import override
-
 from trimtab_api.reports import EpochReport, RetryReport, TrialReport
 from trimtab_api.v1alpha1.runtime import FailureAction
 from trimtab_api.v1alpha1.search import Bayesian, SearchAlgorithm

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import optuna
+from optuna.samplers import TPESampler
+
 from bench.sleeping_trial import (
     DISTRIBUTIONS,
     RATE,
@@ -21,7 +23,6 @@ from bench.sleeping_trial import (
     Stamp,
     sleep_and_score,
 )
-from optuna.samplers import TPESampler
 
 __all__ = ["LOOP", "PROCESSES", "host_plain"]
 

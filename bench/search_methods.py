@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import optuna
-from bench.hpo_tables import Table, load_table
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 
+from bench.hpo_tables import Table, load_table
 from trimtab_api.reports import TrialReport
 from trimtab_api.v1alpha1.goals import Direction
 from trimtab_api.v1alpha1.search import Bayesian, Grid, Random, SearchAlgorithm, Surrogate

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
 
 import torch
+
 from bench.hpo_tables import list_tables, load_table
 from bench.measurement import Cell, Figure, Goal, Report, Sense, make_parser, median
 from bench.search_methods import STARTUP, Method, Run, Task, drive

@@ -12,10 +12,10 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from bench.measurement import Cell, Figure, Goal, Report, Sense, make_parser
 from torch import nn
 from typing_extensions import override
 
+from bench.measurement import Cell, Figure, Goal, Report, Sense, make_parser
 from trimtab_api.v1alpha1.model import Dataset, Model
 from trimtab_api.v1alpha1.train import LearningRateSchedule, Optimizer, PrecisionDtype
 from trimtab_trainer.data._base import AbstractSplit, DataBundle

@@ -13,10 +13,11 @@ from contextlib import contextmanager
 
 import optuna
 import ray
-from bench.sleeping_trial import RATE, SHARE, Measured, RunTrials, Stamp, sleep_and_score
 from optuna.samplers import TPESampler
 from ray import tune
 from ray.tune.search.optuna import OptunaSearch
+
+from bench.sleeping_trial import RATE, SHARE, Measured, RunTrials, Stamp, sleep_and_score
 
 __all__ = ["DEFAULT", "REUSE", "host_tune"]
 

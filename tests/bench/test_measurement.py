@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from bench.measurement import Figure, Goal, Report, Sense, median
 
 

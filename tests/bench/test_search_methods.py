@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from bench.hpo_tables import load_table
 from bench.search_methods import Method, Task, drive
 

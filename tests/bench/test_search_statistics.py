@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from bench.search_statistics import compare_runs, count_to_target, mean_ranks, score_run
 
 

@@ -1,6 +1,7 @@
 """What trials cost beyond their sleep is wall time less sleep, per trial and worker."""
 
 import pytest
+
 from bench.sleeping_trial import Measured, Stamp, sleep_and_score
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toy_search import categorical, uniform
-from trimtab_api.defaults import grid_points
+from trimtab_api.spaces import grid_points
 from trimtab_api.v1alpha1.search import NumberType, Parameter
 from trimtab_trainer.errors import StudyMismatchError
 from trimtab_trainer.search.space import Space
@@ -84,3 +84,28 @@ def test_random_points_reach_the_whole_space() -> None:
     points = space.random_points(seed=1)
     seen = {tuple(next(points).values()) for _ in range(100)}
     assert seen == {(a, b) for a in (1, 2) for b in (0, 1, 2)}
+
+
+def test_neighbours_differ_in_one_parameter_and_come_nearest_first() -> None:
+    space = Space([categorical("a", "x", "y", "z"), uniform("b", 0, 9, kind=INT)])
+    near = list(space.neighbours({"train.a": "y", "train.b": 3}, seed=1))
+    assert len(near) == 2 + 9
+    assert {point["train.b"] for point in near[:2]} == {2, 4}
+    assert {point["train.b"] for point in near[2:4]} == {1, 5}
+    assert {point["train.a"] for point in near[-2:]} == {"x", "z"}
+    assert {point["train.a"] for point in near[:-2]} == {"y"}
+
+
+def test_equally_near_neighbours_are_mixed() -> None:
+    space = Space([uniform("a", 0, 9, kind=INT), uniform("b", 0, 9, kind=INT)])
+    point = {"train.a": 5, "train.b": 5}
+    first = {str(next(space.neighbours(point, seed))) for seed in range(40)}
+    assert len(first) == 4
+
+
+def test_a_point_is_admitted_only_whole_and_inside() -> None:
+    space = Space([categorical("a", "x", 0), uniform("b", 0.5, 1)])
+    assert space.admit({"train.a": 0, "train.b": 1}) == {"train.a": 0, "train.b": 1.0}
+    assert space.admit({"train.a": 0, "train.b": 2}) is None
+    assert space.admit({"train.a": 0}) is None
+    assert space.admit({"train.a": 0, "train.c": 1}) is None

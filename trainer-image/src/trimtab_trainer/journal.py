@@ -28,6 +28,8 @@ from trimtab_trainer.storage.patience import StorageTrouble
 __all__ = ["Journal", "StoredStage"]
 
 _SCHEMA = 1
+_PAGE_SECONDS = 30.0
+"""The page is for people and takes a second to draw: not after each stage of a job of seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Journal:
         self._start_time = _now()
         self._stages = {name: StageStatus(name=name) for name in STAGE_ORDER}
         self._began: dict[str, float] = {}
+        self._drawn = time.monotonic()
         self._failure: tuple[FailedReason, str] | None = None
         self._finished = False
 
@@ -118,7 +121,7 @@ class Journal:
         if stage.entry == stage.name:
             self._stages[stage.name] = status
             self._publish_end(stage.name, time.monotonic() - self._began[stage.entry])
-            self.write_report()
+            self.write_report(page=time.monotonic() - self._drawn > _PAGE_SECONDS)
 
     def stage_failed(self, stage: AbstractStage, error: TrainerError) -> None:
         """Note that a stage cannot be done."""
@@ -150,13 +153,20 @@ class Journal:
             StageEnded(name, status.state, status.reason, status.message, seconds)
         )
 
-    def write_report(self) -> RunReport:
-        """Write report.json and report.html from what is known now, and return the report."""
+    def write_report(self, *, page: bool = True) -> RunReport:
+        """Write report.json and, where asked for, report.html from what is known now.
+
+        Returns:
+            The report.
+        """
         report = self._build_report()
         document = report.model_dump(mode="json", by_alias=True, exclude_none=True)
-        root, page = self._run.context.root, render_html(report)
+        root = self._run.context.root
         self._run.store(lambda: write_json(root / "report.json", document))
-        self._run.store(lambda: atomic_write(root / "report.html", page))
+        if page:
+            html = render_html(report)
+            self._run.store(lambda: atomic_write(root / "report.html", html))
+            self._drawn = time.monotonic()
         return report
 
     def _build_report(self) -> RunReport:

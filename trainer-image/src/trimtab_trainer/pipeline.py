@@ -22,7 +22,7 @@ from trimtab_api.v1alpha1.job import OptimizationJob, Spec
 from trimtab_api.v1alpha1.runtime import Device
 from trimtab_trainer.context import RunContext
 from trimtab_trainer.data.user_code import check_code_dir
-from trimtab_trainer.errors import TrainerError
+from trimtab_trainer.errors import TrainerError, UserError
 from trimtab_trainer.execution._base import AbstractExecutor
 from trimtab_trainer.execution.gpus import count_gpus
 from trimtab_trainer.execution.ray_actors import RayExecutor
@@ -64,7 +64,8 @@ def run_job(
 
     Raises:
         StudyMismatchError: The folder belongs to another study.
-        UserError: The folder cannot be used, or a module of the user hides one that is needed.
+        UserError: The folder cannot be used, a module of the user hides one that is needed, or
+            there are too few GPUs for the workers of a trial.
         EnvironmentMissingError: Ray cannot start here.
         KeyboardInterrupt: Passed on; what is finished is stored.
     """
@@ -142,10 +143,16 @@ def _start(job: OptimizationJob, context: RunContext, cache: str) -> AbstractExe
     """Start the slots: one for each trial at a time, each of as many processes as a trial has."""
     search, train = job.spec.stages.search, job.spec.stages.train
     slots = search.parallel_trials if search else 1
-    wants_gpus = job.spec.cluster.device is not Device.CPU
+    workers = train.num_workers if train else 1
+    gpus = 0 if job.spec.cluster.device is Device.CPU else count_gpus()
+    if workers > 1 and 0 < gpus < slots * workers:
+        raise UserError(
+            f"train.numWorkers × search.parallelTrials must be at most the number of GPUs, {gpus},"
+            f" because each worker of a trial needs its own, but is {slots * workers}"
+        )
     return RayExecutor(
         slots=slots,
-        workers_per_slot=train.num_workers if train else 1,
+        workers_per_slot=workers,
         make_bench=partial(
             Bench,
             code_dir=context.code_dir,
@@ -154,7 +161,7 @@ def _start(job: OptimizationJob, context: RunContext, cache: str) -> AbstractExe
         ),
         threads_per_slot=max(1, context.cores // slots),
         code_dir=context.code_dir if _has_user_code(job.spec) else None,
-        gpus=count_gpus() if wants_gpus else 0,
+        gpus=gpus,
     )
 
 

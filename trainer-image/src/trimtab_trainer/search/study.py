@@ -7,13 +7,12 @@ same seed and the same history give the same proposal, whether or not a restart 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from optuna.samplers import RandomSampler
 from optuna.study import StudyDirection
+from optuna.trial import Trial, create_trial
 from optuna.trial import TrialState as OptunaState
-from optuna.trial import create_trial
 
 from trimtab_api.feasibility import TrialLimit
 from trimtab_api.reports import TrialReport
@@ -28,9 +27,6 @@ from trimtab_trainer.search.seeds import derive_seed
 from trimtab_trainer.search.space import Point, Space
 from trimtab_trainer.search.studies import create_study
 from trimtab_trainer.search.warm_start import complete_points
-
-if TYPE_CHECKING:
-    from optuna import Trial
 
 __all__ = ["Proposal", "Study"]
 
