@@ -1,5 +1,6 @@
 """Whole jobs of seconds: a manifest with parts replaced, run in a folder, and what was told."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,10 +29,14 @@ class Recorder(AbstractReporter):
     """Keeps what a run told."""
 
     events: list[Event] = field(default_factory=list)
+    on_event: Callable[[Event], None] | None = None
+    """Called with each event, while the run waits."""
 
     @override
     def publish(self, event: Event) -> None:
         self.events.append(event)
+        if self.on_event is not None:
+            self.on_event(event)
 
     @property
     def trials(self) -> list[int]:
@@ -73,16 +78,20 @@ def make_search_job(
 
 
 def run(
-    job: OptimizationJob, folder: Path, *, code_dir: Path | None = None, fresh: bool = False
+    job: OptimizationJob,
+    folder: Path,
+    *,
+    code_dir: Path | None = None,
+    recorder: Recorder | None = None,
 ) -> tuple[RunReport, Recorder]:
     """Run a job in a folder; user code lies in `code_dir`, else beside the folder."""
-    recorder = Recorder()
+    recorder = recorder or Recorder()
     report = run_job(
         job,
         folder=folder,
         code_dir=code_dir or folder.parent,
         data_root=folder.parent,
-        fresh=fresh,
+        fresh=False,
         reporter=recorder,
     )
     return report, recorder

@@ -3,16 +3,18 @@
 Each cue acts in one process only and once, so that what runs again can succeed.
 """
 
+import errno
 import os
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import nn
 from typing_extensions import override
 
-__all__ = ["build"]
+__all__ = ["build", "refuse_writes"]
 
 
 class Unruly(nn.Module):
@@ -53,3 +55,18 @@ def _act(cue: Path, passes: int) -> None:
         threading.Event().wait()
     elif deed == "exhaust":
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    elif deed == "fill":
+        os.fsync = refuse_writes(errno.ENOSPC, os.fsync)
+
+
+def refuse_writes(number: int, fsync: Callable[[int], None]) -> Callable[[int], None]:
+    """Return an fsync that fails twice, as on a disk that is full for a while, then works."""
+    left = [2]
+
+    def fail(descriptor: int) -> None:
+        if left[0]:
+            left[0] -= 1
+            raise OSError(number, os.strerror(number))
+        fsync(descriptor)
+
+    return fail

@@ -1,16 +1,25 @@
 """Whole searches on a local Ray: what a trial may meet, and how a study goes on later."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from job_runs import condition, make_search_job, run
-from trimtab_api.v1alpha1.conditions import ConditionType
+from job_runs import Recorder, condition, make_search_job, run
+from trimtab_api.v1alpha1.conditions import ConditionType, DegradedReason
 from trimtab_api.v1alpha1.job import OptimizationJob
 from trimtab_api.v1alpha1.runtime import FailureAction
 from trimtab_api.v1alpha1.status import FailureClass, TrialState
-from trimtab_trainer.reporting._base import TrialRetried
+from trimtab_trainer.reporting._base import (
+    Event,
+    ProblemRaised,
+    ProblemSolved,
+    TrialProgress,
+    TrialRetried,
+)
+from unruly import refuse_writes
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
@@ -51,6 +60,35 @@ def test_f48_f50_a_trial_that_was_cut_short_goes_on_from_its_last_epoch(
     assert not (tmp_path / "run" / "checkpoints" / "trial-0" / "unfinished").exists()
 
 
+def test_f58_a_full_disk_in_a_worker_is_waited_for_and_fails_no_trial(tmp_path: Path) -> None:
+    job = unruly_job(tmp_path / "cue", "fill 25")
+    report, recorder = run(job, tmp_path / "run", code_dir=SUPPORT)
+    (trial,) = report.trials
+    assert (trial.state, trial.retries) == (TrialState.SUCCEEDED, ())
+    assert [event.reason for event in recorder.of(ProblemRaised)] == [DegradedReason.STORAGE_FULL]
+    assert [event.reason for event in recorder.of(ProblemSolved)] == [DegradedReason.STORAGE_FULL]
+    assert condition(report, ConditionType.DEGRADED) == ("False", "Recovered")
+
+
+def test_f52_the_driver_waits_for_storage_that_is_away_and_keeps_every_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose_storage(event: Event) -> None:
+        if isinstance(event, TrialProgress) and event.number == 1:
+            monkeypatch.setattr(os, "fsync", refuse_writes(errno.ESTALE, os.fsync))
+            recorder.on_event = None
+
+    recorder = Recorder(on_event=lose_storage)
+    report, _ = run(make_search_job(search={"numTrials": 3}), tmp_path / "run", recorder=recorder)
+    assert [trial.state for trial in report.trials] == [TrialState.SUCCEEDED] * 3
+    assert [event.reason for event in recorder.of(ProblemRaised)] == [
+        DegradedReason.STORAGE_UNREACHABLE
+    ]
+    stored = (tmp_path / "run" / "trials").read_text().splitlines()
+    assert [json.loads(line)["seq"] for line in stored] == [0, 1, 2, 3]
+    assert condition(report, ConditionType.DEGRADED) == ("False", "Recovered")
+
+
 def test_f26_trials_are_added_to_a_finished_study_or_fewer_end_it(tmp_path: Path) -> None:
     def job(trials: int, parallel: int = 1) -> OptimizationJob:
         return make_search_job(search={"numTrials": trials, "parallelTrials": parallel})
@@ -69,8 +107,7 @@ def test_f26_trials_are_added_to_a_finished_study_or_fewer_end_it(tmp_path: Path
 
 
 def test_a_search_with_all_its_parts(tmp_path: Path) -> None:
-    """Several objectives, limits, early stopping on one metric, first points, an earlier job."""
-    run(make_search_job(search={"numTrials": 3}), tmp_path / "earlier")
+    """Several objectives, limits, early stopping on one metric, first points."""
     job = make_search_job(
         objectives=[
             {"metric": "accuracy", "direction": "Maximize"},
@@ -80,7 +117,6 @@ def test_a_search_with_all_its_parts(tmp_path: Path) -> None:
         search={
             "algorithm": {"bayesian": {"startupTrials": 3}},
             "numTrials": 8,
-            "parallelTrials": 2,
             "parameters": [
                 {
                     "name": "train.learningRate",

@@ -66,7 +66,7 @@ def test_another_file_than_the_manifest_says_is_refused(tmp_path: Path) -> None:
         build(tmp_path, sha256="0" * 64)
 
 
-def test_a_pickle_is_refused_and_runs_no_code(tmp_path: Path) -> None:
+def test_f60_a_pickle_is_refused_and_runs_no_code(tmp_path: Path) -> None:
     put(tmp_path, pickle.dumps(Malicious()))
     with pytest.raises(CheckpointRefusedError, match="must be a safetensors file"):
         build(tmp_path)

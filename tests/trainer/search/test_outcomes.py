@@ -70,11 +70,9 @@ def test_f48_a_trial_without_memory_breaks_a_limit_of_its_own() -> None:
     assert outcome == Outcome(OptunaState.PRUNED, constraints={"memory": 1.0})
 
 
-@pytest.mark.parametrize("failure_class", FailureClass)
-def test_a_failed_trial_tells_of_its_point_only_if_it_diverged(failure_class: FailureClass) -> None:
-    trial = fail(PROPOSAL, failure_class).model_copy(update={"state": TrialState.FAILED})
-    diverged = failure_class is FailureClass.DIVERGED
-    expected = Outcome(OptunaState.FAIL, constraints={"diverged": 1.0} if diverged else {})
+def test_a_failed_trial_is_no_good_but_is_not_forgotten() -> None:
+    trial = fail(PROPOSAL, FailureClass.DIVERGED)
+    expected = Outcome(OptunaState.PRUNED, constraints={"failed": 1.0})
     assert describe_outcome(trial, [LOSS], LIMITS) == expected
 
 

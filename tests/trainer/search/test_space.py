@@ -9,7 +9,7 @@ from toy_search import categorical, uniform
 from trimtab_api.spaces import grid_points
 from trimtab_api.v1alpha1.search import NumberType, Parameter
 from trimtab_trainer.errors import StudyMismatchError
-from trimtab_trainer.search.space import Space
+from trimtab_trainer.search.space import Point, Space
 
 INT = NumberType.INT
 
@@ -98,7 +98,7 @@ def test_neighbours_differ_in_one_parameter_and_come_nearest_first() -> None:
 
 def test_equally_near_neighbours_are_mixed() -> None:
     space = Space([uniform("a", 0, 9, kind=INT), uniform("b", 0, 9, kind=INT)])
-    point = {"train.a": 5, "train.b": 5}
+    point: Point = {"train.a": 5, "train.b": 5}
     first = {str(next(space.neighbours(point, seed))) for seed in range(40)}
     assert len(first) == 4
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 import optuna
 import pytest
 from optuna.pruners import BasePruner, MedianPruner, SuccessiveHalvingPruner
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from trimtab_api.v1alpha1.goals import Direction
@@ -15,6 +16,7 @@ from trimtab_api.v1alpha1.search import Asha, EarlyStopping, Hyperband, Median
 from trimtab_trainer.search.stopping import AbstractStopper, build_stopper
 
 MINIMIZE, MAXIMIZE = Direction.MINIMIZE, Direction.MAXIMIZE
+DIRECTIONS = {MINIMIZE: StudyDirection.MINIMIZE, MAXIMIZE: StudyDirection.MAXIMIZE}
 EPOCHS = 20
 
 
@@ -47,7 +49,7 @@ def histories(
         running[number] += 1
         epoch = running[number]
         # Values of few bits make ties, and sums of them are exact.
-        value = (generator.randrange(64) + 4 * number % 32 - epoch) / 64
+        value = (generator.randrange(32) + 5 * number % 32) / 64
         stopper.note(number, epoch, value)
         is_beaten = stopper.is_beaten(number)
         yield number, epoch, value, is_beaten
@@ -62,7 +64,7 @@ class Reference:
 
     def __init__(self, pruner: BasePruner, direction: Direction) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self.study = optuna.create_study(pruner=pruner, direction=direction.value.lower())
+        self.study = optuna.create_study(pruner=pruner, direction=DIRECTIONS[direction])
         self.trials: dict[int, optuna.Trial] = {}
 
     def judge(self, number: int, epoch: int, value: float) -> bool:
@@ -123,7 +125,7 @@ def find_bracket(stopper: AbstractStopper, number: int) -> int:
 
 
 def test_hyperband_gives_each_bracket_its_share_at_any_time() -> None:
-    """With 9 epochs and factor 3 the paper's brackets have 9, 5 and 3 trials a round."""
+    """With 27 epochs and factor 3 the paper's brackets have 27, 12, 6 and 4 trials a round."""
     stopper = build(hyperband(1, 3), epochs=27)
     shares = [Fraction(n, 27 + 12 + 6 + 4) for n in (27, 12, 6, 4)]
     counts = [0, 0, 0, 0]
@@ -165,9 +167,10 @@ def test_a_value_that_is_not_finite_is_the_worst(settings: EarlyStopping) -> Non
     for direction, worst in ((MINIMIZE, 1e9), (MAXIMIZE, -1e9)):
         for value in (math.nan, math.inf, -math.inf):
             stopper = build(settings, direction)
-            stopper.note(0, 1, worst)
+            # Epoch 9 is a rung of every bracket.
+            stopper.note(0, 9, worst)
             stopper.end(0)
-            stopper.note(1, 1, value)
+            stopper.note(1, 9, value)
             assert not stopper.is_beaten(0)
             assert stopper.is_beaten(1)
 

@@ -1,6 +1,7 @@
 """The trial log keeps every finished record through torn writes, and names what is corrupt."""
 
 import os
+import pickle
 from pathlib import Path
 
 import pytest
@@ -175,3 +176,24 @@ def test_a_number_that_json_lacks_is_refused(path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         make_log(path.parent).append({"value": float("inf")})
     assert make_log(path.parent).read() == RECORDS
+
+
+class Canary:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (self._path,))
+
+
+def test_f60_pickles_in_place_of_records_are_refused_and_run_no_code(tmp_path: Path) -> None:
+    path = tmp_path / "trials"
+    content = pickle.dumps(Canary(tmp_path / "canary"))
+    path.write_bytes(content + b"\n" + content + b"\n")
+    with pytest.raises(TrialLogCorruptError):
+        make_log(tmp_path).read()
+    assert not (tmp_path / "canary").exists()
+    pickle.loads(content)
+    assert (tmp_path / "canary").exists()

@@ -2,7 +2,8 @@
 
 Made by `samplers` for one draw. Optuna's Gaussian process learns from complete trials only, so
 it would go back again and again to where trials run out of memory or diverge: it knows nothing
-of that region, and what is unknown attracts it. Here such trials get a value.
+of that region, and what is unknown attracts it. Here such trials get a value, and stopped ones
+keep their last.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -88,7 +89,7 @@ class GaussianProcessSampler(BaseSampler):
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Optuna does so inside its loops; changing the number so often costs seconds by itself."""
+    """Optuna does so in its inner loops only; on a busy machine the rest then takes seconds."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -2,7 +2,9 @@
 
 Called by the study for what it is told and for what it replays. A trial without a value still
 tells something of its point: a stopped one how far it came, an infeasible one how far it is past
-a limit. What the trial is worth to the user is the verdict's to say.
+a limit, a failed one that it is no good. Optuna's own word for failed makes its samplers forget
+the trial, so they go back to the same place until too many trials have failed. What the trial is
+worth to the user is the verdict's to say.
 """
 
 import math
@@ -15,12 +17,12 @@ from optuna.trial import TrialState as OptunaState
 from trimtab_api.feasibility import TrialLimit
 from trimtab_api.reports import TrialReport
 from trimtab_api.v1alpha1.goals import Objective
-from trimtab_api.v1alpha1.status import FailureClass, TrialState
+from trimtab_api.v1alpha1.status import TrialState
 
 __all__ = ["Outcome", "describe_outcome"]
 
 _MEMORY = {"memory": 1.0}
-_DIVERGED = {"diverged": 1.0}
+_FAILED = {"failed": 1.0}
 """By how much these two are broken is not known; what counts is that it is more than 0."""
 
 
@@ -66,8 +68,7 @@ def describe_outcome(
             is_explained = any(value > 0 for value in excess.values())
             return Outcome(OptunaState.PRUNED, constraints=excess if is_explained else _MEMORY)
         case TrialState.FAILED:
-            diverged = trial.failure and trial.failure.failure_class is FailureClass.DIVERGED
-            return Outcome(OptunaState.FAIL, constraints=_DIVERGED if diverged else {})
+            return Outcome(OptunaState.PRUNED, constraints=_FAILED)
         case TrialState.RUNNING:
             raise ValueError(f"trial {trial.number} must have ended but is {trial.state}")
     assert_never(trial.state)

@@ -67,9 +67,9 @@ class Study:
         seed: The job's.
         num_trials: Trials in all, those that failed included.
         points: Tried first, in this order; what one leaves out is drawn.
-        known: Results of an earlier job, the same at every start. They guide the search and are
-            not tried again; those that are no point of this space or lack an objective are left
-            out. A point that is also in `points` is tried.
+        known: Results of an earlier job, the same at every start. They guide the search; those
+            that are no point of this space or lack an objective are left out. Their points may
+            be tried again, because this job has no weights of them.
 
     Raises:
         UserError: A value of `points` is not in the space.
@@ -99,7 +99,6 @@ class Study:
         self._grid = self._space.points() if algorithm.grid is not None else None
         self._running: dict[int, Trial] = {}
         self._tried: set[_Key] = set()
-        self._taken: set[_Key] = set()
         self._again: list[Proposal] = []
         self._next = 0
         self._known = tuple(trial for trial in known if self._learn(trial))
@@ -120,7 +119,6 @@ class Study:
         if point is None or any(entry.metric not in trial.values for entry in self._objectives):
             return False
         self._enter_ended(trial, point)
-        self._taken.add(self._key(point))
         return True
 
     def replay(self, records: Sequence[TrialRecord]) -> None:
@@ -169,10 +167,10 @@ class Study:
         for point in self._points:
             if self._key(point) not in self._tried:
                 return dict(point)
-        return next(self._untaken(self._grid), None) if self._grid is not None else None
+        return next(self._untried(self._grid), None) if self._grid is not None else None
 
     def _is_exhausted(self) -> bool:
-        return self._space.size is not None and len(self._taken) >= self._space.size
+        return self._space.size is not None and len(self._tried) >= self._space.size
 
     def tell(self, trial: TrialReport) -> None:
         """Say how a trial ended.
@@ -205,29 +203,29 @@ class Study:
             )
             trial = self._study.ask(self._space.distributions)
             point = self._space.decode(trial.params)
-            if self._space.size is None or self._key(point) not in self._taken:
+            if self._space.size is None or self._key(point) not in self._tried:
                 self._running[number] = trial
                 self._note(number, point)
                 return point
             # A failed trial guides no sampler, so the draw leaves no trace.
             self._study.tell(trial, state=OptunaState.FAIL)
-        point = self._pick_untaken(point, derive_seed(self._seed, number, self._draws))
+        point = self._pick_untried(point, derive_seed(self._seed, number, self._draws))
         self._enter(number, point)
         return point
 
-    def _pick_untaken(self, drawn: Point, seed: int) -> Point:
+    def _pick_untried(self, drawn: Point, seed: int) -> Point:
         """Return an untried point: near the one that was drawn, unless draws are independent."""
         if self._algorithm.bayesian is not None:
-            nearest = next(self._untaken(self._space.neighbours(drawn, seed)), None)
+            nearest = next(self._untried(self._space.neighbours(drawn, seed)), None)
             if nearest is not None:
                 return nearest
         if self._space.size is not None and self._space.size <= _ENUMERATED:
-            untaken = list(self._untaken(self._space.points()))
-            return untaken[np.random.default_rng(seed).integers(len(untaken))]
-        return next(self._untaken(self._space.random_points(seed)))
+            untried = list(self._untried(self._space.points()))
+            return untried[np.random.default_rng(seed).integers(len(untried))]
+        return next(self._untried(self._space.random_points(seed)))
 
-    def _untaken(self, points: Iterator[Point]) -> Iterator[Point]:
-        return (point for point in points if self._key(point) not in self._taken)
+    def _untried(self, points: Iterator[Point]) -> Iterator[Point]:
+        return (point for point in points if self._key(point) not in self._tried)
 
     def _enter(self, number: int, point: Point) -> None:
         """Put a running trial into optuna's study without a word of the sampler."""
@@ -251,7 +249,6 @@ class Study:
 
     def _note(self, number: int, point: Point) -> None:
         self._tried.add(self._key(point))
-        self._taken.add(self._key(point))
         self._next = number + 1
 
     def _key(self, point: Point) -> _Key:
