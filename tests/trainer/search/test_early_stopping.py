@@ -99,3 +99,17 @@ def test_a_limit_that_only_training_tells_leaves_the_value(tmp_path: Path) -> No
     (trial,) = scenario.run()
     assert trial.state is TrialState.SUCCEEDED
     assert trial.violations == {"accuracy >= 0.9": 0.15000000000000002}
+
+
+def test_a_trial_past_a_limit_does_not_reach_the_goal(tmp_path: Path) -> None:
+    goal = Objective(metric="loss", direction=LOSS.direction, goal=0.1)
+    scenario = Scenario(
+        tmp_path,
+        make_study(num_trials=3, objectives=[goal]),
+        results={
+            0: {"loss": 0.05, "accuracy": 0.1},
+            1: {"loss": 0.05, "accuracy": 0.95},
+        },
+        limits=[TrialLimit("accuracy >= 0.9", "accuracy", bound=0.9, upper=False)],
+    )
+    assert [trial.number for trial in scenario.run()] == [0, 1]

@@ -97,7 +97,11 @@ class _Search:
 
     def _is_goal_reached(self) -> bool:
         primary = self.runner.objectives[0]
-        values = [trial.values[primary.metric] for trial in self.trials if trial.values]
+        values = [
+            trial.values[primary.metric]
+            for trial in self.trials
+            if trial.values and not trial.violations
+        ]
         best = find_best(values, primary)
         return best is not None and is_goal_reached(best, primary)
 

@@ -37,6 +37,7 @@ __all__ = ["Stepper"]
 
 _MODEL = "model."
 _OPTIMIZER = "optimizer."
+_IMAGE_DIMENSIONS = 4
 
 
 class Stepper:
@@ -175,7 +176,7 @@ class Stepper:
     def _add_gradient(self, split: AbstractSplit, part: Part) -> torch.Tensor:
         inputs, targets = split.batch(part.indices)
         with autocast(self.precision, self.device.type):
-            outputs = self._shared(inputs.to(self.device))
+            outputs = self._shared(_place(inputs, self.device))
         # The loss is computed in fp32: sums over classes and samples lose too much in 16 bits.
         loss = self._task.loss(outputs.float(), targets.to(self.device))
         # A team's gradients are averaged over its members, and shares sum to 1 over all of them.
@@ -192,3 +193,14 @@ class Stepper:
                 yield module, keep_float(module, self.device.type)
             elif is_float8 and isinstance(module, nn.Linear) and fits_float8(module):
                 yield module, float8_forward(module, emulated=self.precision.emulated)
+
+
+def _place(inputs: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Move a batch to the device; images with their channels last in memory.
+
+    Convolutions then keep that layout from end to end: a small ResNet trains 1.2 to 1.5 times as
+    fast on a CPU, in fp32 more than in bf16. Weights keep their own layout.
+    """
+    is_image = inputs.ndim == _IMAGE_DIMENSIONS
+    layout = torch.channels_last if is_image else torch.preserve_format
+    return inputs.to(device, memory_format=layout)
