@@ -177,7 +177,7 @@ def train_plainly(model: nn.Module, data: DataBundle, settings: Settings) -> flo
     start = time.perf_counter()
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-2)
     model.train()
-    for indices in torch.randperm(len(data.train)).split(settings.batch_size):
+    for indices in torch.split(torch.randperm(len(data.train)), settings.batch_size):
         images, labels = data.train.batch(indices)
         optimizer.zero_grad()
         torch.autograd.backward(functional.cross_entropy(model(images), labels))
