@@ -153,8 +153,9 @@ def test_f56_messages_that_differ_in_numbers_are_alike(tmp_path: Path) -> None:
         {0: KeyError("a"), 1: KeyError("b"), 2: KeyError("c")},
         {0: DivergedError("nan"), 1: DivergedError("nan"), 2: DivergedError("nan")},
         {1: KeyError("a"), 2: KeyError("a"), 3: KeyError("a")},
+        {0: DivergedError("nan"), 1: DivergedError("nan"), 2: KeyError("a")},
     ],
-    ids=["different ones", "diverged ones", "later ones"],
+    ids=["different ones", "diverged ones", "later ones", "one of another class"],
 )
 def test_f56_other_failures_are_only_counted(tmp_path: Path, results: dict[int, Exception]) -> None:
     trials = Scenario(tmp_path, make_study(num_trials=6), results=results).run()
@@ -210,3 +211,33 @@ def test_f54_a_log_without_one_of_its_trials_is_refused(tmp_path: Path) -> None:
     log.append(TrialRecord(trial).to_json())
     with pytest.raises(TrialLogCorruptError, match="trials 0 to 0 once"):
         scenario.run()
+
+
+def test_f51_trials_that_wait_for_a_slot_after_a_restart_are_not_forgotten(tmp_path: Path) -> None:
+    """Two slots were cut down to one, and the second start ends before both are run."""
+
+    def scenario(slots: int, kill_at: int | None = None) -> Scenario:
+        study = make_study(num_trials=6)
+        return Scenario(
+            tmp_path,
+            study,
+            slots=slots,
+            epochs={2: 30, 3: 30, 4: 1, 5: 1},
+            kill_at_start_of=kill_at,
+        )
+
+    wide = Scenario(
+        tmp_path, make_study(num_trials=6), slots=3, epochs={0: 40, 1: 30}, kill_at_start_of=4
+    )
+    with pytest.raises(Killed):
+        wide.run()
+    waiting = sorted(set(wide.placed) - {trial.number for trial in wide.stored()})
+    assert len(waiting) > 1
+    with pytest.raises(Killed):
+        scenario(1, kill_at=waiting[1]).run()
+    scenario(1).run()
+    stored = {trial.number: trial.parameters for trial in wide.stored()}
+    assert sorted(stored) == list(range(6))
+    assert {number: stored[number] for number in waiting} == {
+        number: wide.placed[number] for number in waiting
+    }

@@ -5,7 +5,6 @@ import pytest
 from toy_search import (
     ALGORITHMS,
     BAYESIAN,
-    GRID,
     LOSS,
     RANDOM,
     categorical,

@@ -126,9 +126,9 @@ def _run_attempt(
     with tempfile.TemporaryDirectory(prefix="trimtab-") as cache, _start(job, context, cache) as it:
         run = Run(context=context, job=job, executor=it, reporter=reporter)
         journal = Journal(run, extends=extends)
-        if context.attempt > 1:
-            reporter.publish(RunResumed(len(read_trials(run)), context.attempt))
         with _failures_kept(run, journal):
+            if context.attempt > 1:
+                reporter.publish(RunResumed(len(read_trials(run)), context.attempt))
             run_preflight(run)
             for stage in STAGES:
                 _run_stage(run, journal, stage)

@@ -113,6 +113,14 @@ class Study:
         """Return those results of an earlier job that guide the search."""
         return self._known
 
+    @property
+    def pending(self) -> dict[int, Point]:
+        """Return number → parameters of the trials that were proposed and not told yet.
+
+        Those of an earlier start that wait for their turn are among them.
+        """
+        return {number: self._space.decode(trial.params) for number, trial in self._running.items()}
+
     def _learn(self, trial: TrialReport) -> bool:
         """Take a result of an earlier job; return whether it says something here."""
         point = self._space.admit(trial.parameters)

@@ -8,6 +8,7 @@ what follows from a failure is the manifest's policy.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from trimtab_api.reports import EpochReport, TrialFailure, TrialReport
@@ -175,7 +176,8 @@ class _Search:
         failure, verdict = self._judge(done)
         if failure is None:
             return self._record(trial, verdict)
-        self.runner.listener.failed(trial.proposal, failure)
+        with self._excused():
+            self.runner.listener.failed(trial.proposal, failure)
         action = self._choose_action(trial, failure)
         if action is FailureAction.FAIL_JOB:
             # Without a record, the trial runs again once the cause is mended.
@@ -186,6 +188,15 @@ class _Search:
         self.runner.listener.retried(trial.proposal, trial.slot, trial.retries[-1])
         self._place(trial)
         return None
+
+    @contextmanager
+    def _excused(self) -> Iterator[None]:
+        """Do not hold against the trials that nobody listened while storage was waited for."""
+        start = self.clock()
+        yield
+        waited = self.clock() - start
+        for trial in self.running.values():
+            trial.heard += waited
 
     def _judge(self, done: Done) -> tuple[Failure | None, Verdict]:
         try:
@@ -236,9 +247,10 @@ class _Search:
             retries=tuple(trial.retries),
             violations=dict(verdict.violations),
         )
-        proposals = [other.proposal for other in self.running.values()]
-        running = {proposal.number: proposal.parameters for proposal in proposals}
-        self.runner.record(report, running)
+        pending = self.study.pending
+        pending.pop(report.number, None)
+        with self._excused():
+            self.runner.record(report, pending)
         self.trials.append(report)
         self.study.tell(report)
         return report

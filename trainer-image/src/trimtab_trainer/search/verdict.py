@@ -103,10 +103,11 @@ def is_misconfigured(trials: Sequence[TrialReport]) -> bool:
         return False
     messages = {
         _NUMBER.sub("#", failure.message)
-        for failure in failures
         if failure is not None and failure.failure_class is FailureClass.TRIAL_ERROR
+        else None
+        for failure in failures
     }
-    return None not in failures and len(messages) == 1
+    return len(messages) == 1 and None not in messages
 
 
 def find_best(values: Sequence[float], objective: Objective) -> float | None:

@@ -175,7 +175,11 @@ class _Course:
         self._members = members
         settings = _require_train(spec).checkpoint
         self._every = settings.every_epochs
-        self._series = CheckpointSeries(unfinished(folder), keep=settings.keep, owner=_owner(spec))
+        self._series = CheckpointSeries(
+            unfinished(folder),
+            keep=settings.keep,
+            owner=_owner(spec, bench.data(spec).digest),
+        )
         self.model = bench.fresh_model(spec)
 
     def run(self) -> Generator[FitEvent, None, dict[str, float]]:
@@ -221,7 +225,7 @@ class _Course:
         )
 
 
-def _owner(spec: Spec) -> str:
+def _owner(spec: Spec, digest: str) -> str:
     """Return a hash of what the weights depend on: not of how a step is split up, nor of where."""
     train = _require_train(spec).model_dump(
         mode="json", exclude={"accumulate_steps", "num_workers", "checkpoint"}
@@ -229,6 +233,7 @@ def _owner(spec: Spec) -> str:
     return fingerprint(
         {
             "seed": spec.seed,
+            "digest": digest,
             "model": spec.model.model_dump(mode="json"),
             "dataset": spec.dataset.model_dump(mode="json"),
             "task": spec.task.model_dump(mode="json"),

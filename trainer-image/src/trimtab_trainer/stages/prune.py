@@ -73,6 +73,8 @@ class PruneStage(AbstractStage):
             share = done + event.epoch / (event.epochs + 1)
             message = f"step {done + 1} of {steps}, fine-tuning epoch {event.epoch}/{event.epochs}"
         else:
+            # Work whose process was lost begins again.
+            run.prune_steps = [step for step in run.prune_steps if step.step < event.step]
             run.prune_steps.append(_report_step(event))
             share, steps = event.step, event.steps
             verdict = "kept" if event.kept else "undone: it breaks the budget"

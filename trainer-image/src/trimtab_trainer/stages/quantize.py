@@ -22,6 +22,7 @@ from trimtab_trainer.stages._candidates import (
     restore_candidates,
     settle_lineage,
 )
+from trimtab_trainer.storage.patience import StorageTrouble, patiently
 
 __all__ = ["QuantizeStage", "quantize_file"]
 
@@ -30,7 +31,7 @@ _BATCH = 64
 
 def quantize_file(
     bench: Bench, *, spec: Spec, source: Path, target: Path, threads: int
-) -> Generator[None, None, dict[str, Any]]:
+) -> Generator[StorageTrouble | None, None, dict[str, Any]]:
     """Quantize an exported file with ranges from training samples; return file and details.
 
     Raises:
@@ -43,14 +44,16 @@ def quantize_file(
     calibration, split = settings.calibration, bench.data(spec).train
     subset = choose_calibration_subset(len(split), calibration.samples, spec.seed)
     yield None
-    quantized = quantize_static(
-        source,
-        target,
-        batches=(split.batch(part)[0].numpy() for part in torch.split(subset.indices, _BATCH)),
-        method=calibration.method,
-        percentile=calibration.percentile,
-        per_channel=settings.per_channel,
-        threads=threads,
+    quantized = yield from patiently(
+        lambda: quantize_static(
+            source,
+            target,
+            batches=(split.batch(part)[0].numpy() for part in torch.split(subset.indices, _BATCH)),
+            method=calibration.method,
+            percentile=calibration.percentile,
+            per_channel=settings.per_channel,
+            threads=threads,
+        )
     )
     details = {
         "layersQuantized": list(quantized.quantized_layers),

@@ -105,6 +105,9 @@ class SearchStage(AbstractStage):
                 f"at least one trial must succeed but none of {len(run.trials)} did:"
                 f" {_describe_ends(run.trials)}"
             )
+        for folder in run.context.checkpoints.glob("trial-*"):
+            if folder != run.trial_checkpoint(best.trial):
+                shutil.rmtree(folder, ignore_errors=True)
         search = _require_expanded(run)
         importance = rank_parameters(
             run.trials, search.parameters or (), run.spec.objectives, seed=run.spec.seed
