@@ -39,6 +39,8 @@ from trimtab_trainer.storage.patience import patiently
 __all__ = ["AbstractStage", "Facts", "Run", "StageResult"]
 
 
+_DRIVER = "driver"
+"""Who writes in this process."""
 _LOSSES = 3
 """Times that work outside a trial runs again after its process was lost."""
 
@@ -208,9 +210,9 @@ class Run:
         while True:
             for event in self.executor.events():
                 if isinstance(event, Done):
-                    self.trouble.clear()
+                    self.trouble.clear(event.slot)
                     return event
-                if not self.trouble.note(event.payload):
+                if not self.trouble.note(event.payload, event.slot):
                     on_progress(event.payload)
 
     def store(self, write: Callable[[], None]) -> None:
@@ -220,8 +222,8 @@ class Run:
             OSError: One that does not pass by itself.
         """
         for trouble in patiently(write):
-            self.trouble.note(trouble)
-        self.trouble.clear()
+            self.trouble.note(trouble, _DRIVER)
+        self.trouble.clear(_DRIVER)
 
     def keep_traceback(self, name: str, traceback: str) -> None:
         """Write a traceback into the run folder's logs."""

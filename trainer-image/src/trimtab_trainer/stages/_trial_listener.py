@@ -43,7 +43,7 @@ class TrialListener(AbstractTrialListener):
 
     @override
     def epoch_ended(self, proposal: Proposal, slot: int, epoch: EpochReport) -> None:
-        self._run.trouble.clear()
+        self._run.trouble.clear(slot)
         self._last[proposal.number] = epoch
         self._publish_progress(proposal, slot, 0.0)
         numerics = epoch.numerics
@@ -56,7 +56,7 @@ class TrialListener(AbstractTrialListener):
 
     @override
     def progressed(self, proposal: Proposal, slot: int, payload: object) -> None:
-        if self._run.trouble.note(payload):
+        if self._run.trouble.note(payload, slot):
             return
         if isinstance(payload, StepProgress):
             self._publish_progress(proposal, slot, payload.step / payload.steps)
@@ -83,6 +83,7 @@ class TrialListener(AbstractTrialListener):
 
     @override
     def retried(self, proposal: Proposal, slot: int, retry: RetryReport) -> None:
+        self._run.trouble.clear(slot)
         self._run.reporter.publish(
             TrialRetried(proposal.number, slot, retry.failure_class, retry.message, retry.action)
         )

@@ -151,6 +151,7 @@ def _describe_ends(trials: Sequence[TrialReport]) -> str:
 
 def _make_runner(run: Run, log: TrialLog, search: Search) -> TrialRunner:
     def record(trial: TrialReport, running: Mapping[int, Point]) -> None:
+        run.trouble.clear(trial.slot)
         run.store(lambda: log.append(TrialRecord(trial, running).to_json()))
         _keep_best_weights(run, trial)
         run.reporter.publish(TrialEnded(trial))
@@ -191,7 +192,7 @@ def _make_stopping(run: Run, search: Search) -> Stopping | None:
     stopper = build_stopper(
         settings,
         direction=metric_direction(settings.metric, run.spec.objectives),
-        epochs=_longest_trial(run),
+        epochs=_longest_trial(run, search),
     )
     for trial in run.trials:
         for epoch in trial.intermediate:
@@ -202,13 +203,28 @@ def _make_stopping(run: Run, search: Search) -> Stopping | None:
     return Stopping(stopper, settings.metric)
 
 
-def _longest_trial(run: Run) -> int:
-    """Return the epochs of a trial; where its length is given in steps, at the job's own batch."""
+def _longest_trial(run: Run, search: Search) -> int:
+    """Return the most epochs that a trial can have."""
     train = run.spec.stages.train
-    if train is None or train.epochs is not None:
-        return (train.epochs if train else None) or 1
-    per_epoch = math.ceil(run.require_facts().samples["train"] / train.batch_size)
-    return math.ceil((train.steps or 1) / per_epoch)
+    if train is None:
+        raise ValueError("only a spec with stages.train can be searched")
+    steps = _largest(search, "train.steps", train.steps)
+    if steps is None:
+        return int(_largest(search, "train.epochs", train.epochs) or 1)
+    batch_size = _largest(search, "train.batchSize", train.batch_size) or 1
+    per_epoch = math.ceil(run.require_facts().samples["train"] / batch_size)
+    return math.ceil(steps / per_epoch)
+
+
+def _largest(search: Search, name: str, default: float | None) -> float | None:
+    """Return the largest value that a search gives a field; the field's own where it gives none."""
+    for parameter in search.parameters or ():
+        if parameter.name == name:
+            space = parameter.search_space
+            bounds = space.uniform or space.log_uniform
+            choices = space.categorical.choices if space.categorical else ()
+            return bounds.max if bounds else max(float(choice) for choice in choices)
+    return default
 
 
 def _keep_best_weights(run: Run, trial: TrialReport) -> None:

@@ -86,7 +86,9 @@ class TrialLog:
     def _write(self, position: _Position, record: dict[str, Any]) -> _Position:
         crc, line = _encode(position.sequence, self._attempt, record, position.crc)
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("r+b" if self._path.exists() else "w+b") as file:
+        # Only the first line may make the file: a log that vanished must not begin with a hole.
+        is_new = position.sequence == 0 and not self._path.exists()
+        with self._path.open("w+b" if is_new else "r+b") as file:
             file.truncate(position.offset)
             file.seek(position.offset)
             file.write(line)

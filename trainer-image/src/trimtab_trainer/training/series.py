@@ -121,8 +121,11 @@ class CheckpointSeries:
         kept = set()
         for epoch in epochs:
             kept.add(self._manifest_path(epoch))
-            with suppress(CheckpointRefusedError):
+            try:
                 kept.add(self._tensors_path(epoch, self._read_hash(epoch)))
+            except CheckpointRefusedError:
+                # It may only be unreadable for a moment: nothing of it is deleted.
+                kept.update(self._folder.glob(f"epoch-{epoch:07}.*"))
         for path in sorted(self._folder.iterdir(), reverse=True):  # manifests before their tensors
             if path not in kept and (
                 _MANIFEST.fullmatch(path.name) or _TENSORS.fullmatch(path.name)
