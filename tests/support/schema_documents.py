@@ -1,5 +1,6 @@
 """Random documents drawn from a structural schema: such as it takes, and such with one fault."""
 
+import copy
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -120,7 +121,7 @@ def _numbers(schema: Schema) -> st.SearchStrategy[float]:
 @st.composite
 def broken_documents(draw: st.DrawFn, whole: st.SearchStrategy[Any]) -> Any:
     """Return documents of which one part was replaced by any JSON value, or taken out."""
-    document = draw(whole)
+    document = copy.deepcopy(draw(whole))  # strategies hand out shared values
     here: Any = document
     while True:
         keys = list(here) if isinstance(here, dict) else list(range(len(here)))

@@ -116,6 +116,7 @@ def fit(
     folder: Path,
     threads: int,
     shrinks: int = 0,
+    keeps_limits: bool = False,
     team: TeamMember | None = None,
 ) -> Generator[FitEvent, None, dict[str, float]]:
     """Train a network from its initial weights, or go on, and save its weights.
@@ -126,6 +127,7 @@ def fit(
         folder: Where the weights go; unfinished ones lie in a folder of it.
         threads: Threads to compute with, over all members of the team.
         shrinks: How many times the micro-batches are halved.
+        keeps_limits: Whether a network past a static limit is not trained, as in a search.
         team: This process's place among those that train together; None = alone.
 
     Returns:
@@ -138,7 +140,8 @@ def fit(
     members = Team(team.rank, team.size, team.address) if team else Team()
     torch.set_num_threads(max(1, threads // members.size))
     static = _count(bench, spec)
-    if find_violations([limit for limit in trial_limits(spec) if limit.is_static], static):
+    limits = trial_limits(spec) if keeps_limits else ()
+    if find_violations([limit for limit in limits if limit.is_static], static):
         return static
     course = _Course(bench, spec, make_recipe(spec, shrinks=shrinks), folder, members)
     with join(members, device=bench.device(spec)):

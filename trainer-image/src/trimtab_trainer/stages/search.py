@@ -162,6 +162,7 @@ def _make_runner(run: Run, log: TrialLog, search: Search) -> TrialRunner:
             "folder": run.trial_checkpoint(proposal.number),
             "threads": max(1, run.context.cores // run.executor.slots),
             "shrinks": shrinks,
+            "keeps_limits": True,
         }
 
     def is_shrinkable(proposal: Proposal, shrinks: int) -> bool:
