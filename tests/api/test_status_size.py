@@ -1,7 +1,7 @@
 """A status fits its object, whatever a run reports: details go, the outcome stays."""
 
 from report_builder import make_report
-from trimtab_api.stages import STAGE_ORDER, StageReason, StageState
+from trimtab_api.stages import STAGE_ORDER, StageName, StageReason, StageState
 from trimtab_api.status_size import STATUS_LIMIT, fit_status, measure_status
 from trimtab_api.v1alpha1.conditions import ConditionType
 from trimtab_api.v1alpha1.status import (
@@ -35,6 +35,47 @@ def figures(count: int) -> MetricMap:
     return {f"{index:02d}{'n' * 61}": FIGURE for index in range(count)}
 
 
+def make_worst_trial() -> BestTrial:
+    return BestTrial(
+        trial=9999,
+        value=FIGURE,
+        parameters=tuple(
+            ParameterValue(name=f"{index:02d}{'p' * 126}", value="v" * 256) for index in range(32)
+        ),
+        metrics=figures(80),
+    )
+
+
+def make_worst_stage(name: StageName) -> StageStatus:
+    return StageStatus(
+        name=name,
+        state=StageState.SUCCEEDED,
+        reason=StageReason.OPERATOR_UNSUPPORTED,
+        start_time=NOW,
+        completion_time=NOW,
+        input_hash=DIGEST,
+        metrics=figures(80),
+        artifact=PATH,
+        message=LONG,
+    )
+
+
+def make_worst_target(index: int) -> TargetStatus:
+    return TargetStatus(
+        name=f"{index}{'t' * 19}",
+        state=TargetState.MEASURED,
+        candidate="pruned-int8",
+        format="onnx",
+        artifact=PATH,
+        digest=DIGEST,
+        metrics=figures(16),
+        goals_met=False,
+        limiting_constraint="c" * 120,
+        node="n" * 63,
+        proxy=True,
+    )
+
+
 def make_worst_status() -> Status:
     """Return a status with every list full and every string at its bound."""
     return Status(
@@ -56,15 +97,7 @@ def make_worst_status() -> Status:
         completion_time=NOW,
         storage="s" * 1024,
         trials=TrialCounts(summary="10000/10000", total=10_000, succeeded=10_000),
-        best=BestTrial(
-            trial=9999,
-            value=FIGURE,
-            parameters=tuple(
-                ParameterValue(name=f"{index:02d}{'p' * 126}", value="v" * 256)
-                for index in range(32)
-            ),
-            metrics=figures(80),
-        ),
+        best=make_worst_trial(),
         baseline=BaselineStatus(artifact=PATH, metrics=figures(80)),
         budget=BudgetStatus(
             metric="n" * 63,
@@ -78,36 +111,8 @@ def make_worst_status() -> Status:
             for index in range(10)
         ),
         pareto_total=10_000,
-        stages=tuple(
-            StageStatus(
-                name=stage,
-                state=StageState.SUCCEEDED,
-                reason=StageReason.OPERATOR_UNSUPPORTED,
-                start_time=NOW,
-                completion_time=NOW,
-                input_hash=DIGEST,
-                metrics=figures(80),
-                artifact=PATH,
-                message=LONG,
-            )
-            for stage in STAGE_ORDER
-        ),
-        targets=tuple(
-            TargetStatus(
-                name=f"{index}{'t' * 19}",
-                state=TargetState.MEASURED,
-                candidate="pruned-int8",
-                format="onnx",
-                artifact=PATH,
-                digest=DIGEST,
-                metrics=figures(16),
-                goals_met=False,
-                limiting_constraint="c" * 120,
-                node="n" * 63,
-                proxy=True,
-            )
-            for index in range(8)
-        ),
+        stages=tuple(make_worst_stage(stage) for stage in STAGE_ORDER),
+        targets=tuple(make_worst_target(index) for index in range(8)),
         result=ResultStatus(
             candidate="pruned-int8", value=FIGURE, drop=FIGURE, speedup=FIGURE, artifact=PATH
         ),

@@ -83,6 +83,7 @@ def run(
     *,
     code_dir: Path | None = None,
     recorder: Recorder | None = None,
+    fresh: bool = False,
 ) -> tuple[RunReport, Recorder]:
     """Run a job in a folder; user code lies in `code_dir`, else beside the folder."""
     recorder = recorder or Recorder()
@@ -91,7 +92,7 @@ def run(
         folder=folder,
         code_dir=code_dir or folder.parent,
         data_root=folder.parent,
-        fresh=False,
+        fresh=fresh,
         reporter=recorder,
     )
     return report, recorder

@@ -168,7 +168,7 @@ class Scenario(AbstractTrialListener):
             for epoch in trial.intermediate:
                 stopper.note(trial.number, epoch.epoch, epoch.metrics["loss"])
             stopper.end(trial.number)
-        return Stopping(stopper, "loss")
+        return Stopping(stopper, "loss", lambda proposal: self.epochs.get(proposal.number, 2))
 
     def _arguments(self, proposal: Proposal, shrinks: int) -> dict[str, object]:
         number = proposal.number

@@ -83,6 +83,16 @@ def disagree(team: Team) -> str:
     return "did agree"
 
 
+def score_with_buffers(team: Team) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the last metrics of a network with batch norm, and those of its weights alone."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(16, 8), nn.BatchNorm1d(8), nn.Linear(8, 1))
+    data, recipe = make_points(SAMPLES), make_recipe(epochs=1, batch_size=10)
+    training = Training(model, data=data, task=Regression(), recipe=recipe, seed=3, team=team)
+    list(training.run())
+    return dict(training.history[-1].metrics), evaluate(model, data.validation, Regression())
+
+
 def work_as_member(rank: int, address: str, folder: str) -> None:
     """Train all cases as one of two members and leave the weights in a folder."""
     torch.set_num_threads(1)
@@ -95,6 +105,7 @@ def work_as_member(rank: int, address: str, folder: str) -> None:
         found["diverged"] = diverge(team, ())
         found["fell back"] = diverge(team, (FloatDtype.FP32,))
         found["disagreed"] = disagree(team)
+        found["batch norm"] = score_with_buffers(team)
         for samples in EVALUATED:
             metrics = evaluate(torch.sum, Points(samples), Summed(), team=team)
             found[f"evaluated {samples}"] = metrics

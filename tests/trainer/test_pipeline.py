@@ -12,31 +12,16 @@ import onnxruntime
 import pytest
 from sklearn.datasets import load_digits
 
+from job_runs import condition, run
 from trimtab_api.reports import RunReport
 from trimtab_api.v1alpha1.conditions import ConditionType
 from trimtab_api.v1alpha1.job import OptimizationJob
 from trimtab_api.validation import parse_job
 from trimtab_trainer.errors import StudyMismatchError, UserError
-from trimtab_trainer.pipeline import run_job
-from trimtab_trainer.reporting._base import AbstractReporter, Event, TrialEnded
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
-
-
-class Recorder(AbstractReporter):
-    """Keeps what a run told."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    def publish(self, event: Event) -> None:
-        self.events.append(event)
-
-    @property
-    def trials(self) -> list[int]:
-        return [event.trial.number for event in self.events if isinstance(event, TrialEnded)]
 
 
 def make_job(**spec: object) -> OptimizationJob:
@@ -74,24 +59,6 @@ def make_job(**spec: object) -> OptimizationJob:
         },
     }
     return parse_job(document)
-
-
-def run(job: OptimizationJob, folder: Path, *, fresh: bool = False) -> tuple[RunReport, Recorder]:
-    recorder = Recorder()
-    report = run_job(
-        job,
-        folder=folder,
-        code_dir=ROOT / "tests" / "support",
-        data_root=folder.parent,
-        fresh=fresh,
-        reporter=recorder,
-    )
-    return report, recorder
-
-
-def condition(report: RunReport, kind: ConditionType) -> tuple[str, str] | None:
-    found = [entry for entry in report.status.conditions if entry.type is kind]
-    return (found[0].status, found[0].reason) if found else None
 
 
 def raise_trials(job: OptimizationJob, trials: int) -> OptimizationJob:
@@ -220,15 +187,7 @@ def test_f62_a_missing_data_set_fails_before_any_trial(tmp_path: Path) -> None:
 def test_f65_a_model_that_raises_fails_in_preflight_and_keeps_its_traceback(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("def build():\n    raise RuntimeError('no such layer')\n")
     job = make_job(model={"entrypoint": "broken:build"})
-    recorder = Recorder()
-    report = run_job(
-        job,
-        folder=tmp_path / "run",
-        code_dir=tmp_path,
-        data_root=tmp_path,
-        fresh=False,
-        reporter=recorder,
-    )
+    report, recorder = run(job, tmp_path / "run")
     assert condition(report, ConditionType.FAILED) == ("True", "UserError")
     assert "no such layer" in (report.status.message or "")
     assert len(report.status.message or "") <= 256

@@ -113,3 +113,15 @@ def test_a_trial_past_a_limit_does_not_reach_the_goal(tmp_path: Path) -> None:
         limits=[TrialLimit("accuracy >= 0.9", "accuracy", bound=0.9, upper=False)],
     )
     assert [trial.number for trial in scenario.run()] == [0, 1]
+
+
+def test_a_trial_is_not_judged_at_its_own_last_epoch(tmp_path: Path) -> None:
+    """Trials may differ in length, where a search gives them one."""
+    scenario = Scenario(
+        tmp_path,
+        make_study(num_trials=4),
+        epochs={**LENGTHS, 3: 1},
+        losses=lose_from_three_on,
+        early_stopping=MEDIAN,
+    )
+    assert scenario.run()[3].state is TrialState.SUCCEEDED

@@ -35,11 +35,10 @@ def test_a_result_of_an_earlier_job_is_a_success() -> None:
 
 
 def test_a_stopped_trial_has_its_epochs_but_is_held_to_no_limit_that_training_moves() -> None:
-    trial = stop(PROPOSAL, 3.0, 2.0).model_copy(
-        update={"metrics": {"accuracy": 0.1, "params": 100}}
-    )
+    """It keeps its static limits, or it would not have been trained."""
+    trial = stop(PROPOSAL, 3.0, 2.0).model_copy(update={"metrics": {"accuracy": 0.1}})
     outcome = describe_outcome(trial, [LOSS], LIMITS)
-    assert outcome == Outcome(OptunaState.PRUNED, None, {1: 3.0, 2: 2.0}, {SIZE.name: -0.5})
+    assert outcome == Outcome(OptunaState.PRUNED, None, {1: 3.0, 2: 2.0}, {SIZE.name: 0.0})
 
 
 def test_a_stopped_trial_of_several_objectives_has_no_epochs() -> None:

@@ -45,6 +45,14 @@ def test_f49_all_members_diverge_alike(found: list[dict[str, Any]]) -> None:
     assert [member["fell back"] for member in found] == [first.replace("bf16", "fp32")] * 2
 
 
+def test_the_metrics_of_a_team_are_those_of_the_weights_that_are_kept(
+    found: list[dict[str, Any]],
+) -> None:
+    """Each member counts batch norm's means over its own share of the batches."""
+    for told, alone in (member["batch norm"] for member in found):
+        assert {name: told[name] for name in alone} == pytest.approx(alone)
+
+
 def test_members_that_go_on_from_different_epochs_are_refused(found: list[dict[str, Any]]) -> None:
     words = [member["disagreed"] for member in found]
     assert words == [

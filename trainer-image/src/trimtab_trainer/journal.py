@@ -137,8 +137,16 @@ class Journal:
         self._publish_end(name, time.monotonic() - self._began[stage.entry])
 
     def fail(self, reason: FailedReason, message: str) -> None:
-        """Note that the job failed."""
+        """Note that the job failed, and with it the stage that runs."""
         self._failure = (reason, message)
+        for status in self._stages.values():
+            if status.state is StageState.RUNNING:
+                self._set(
+                    status.name,
+                    state=StageState.FAILED,
+                    message=shorten(message),
+                    completion_time=_now(),
+                )
 
     def finish(self) -> None:
         """Note that all stages ended."""
@@ -216,9 +224,16 @@ class Journal:
 
 def _sum_up_precision(run: Run, facts: Facts) -> PrecisionStatus:
     """Return the precision of the last training, and what all trainings met."""
-    epochs = [*(epoch for trial in run.trials for epoch in trial.intermediate), *run.training]
-    numerics = [epoch.numerics for epoch in epochs if epoch.numerics is not None]
-    last = numerics[-1] if numerics else NumericsReport(dtype=facts.dtype, emulated=facts.emulated)
+    trainings = [trial.intermediate for trial in run.trials]
+    last = next(
+        (epoch.numerics for epoch in reversed(run.training) if epoch.numerics is not None),
+        NumericsReport(dtype=facts.dtype, emulated=facts.emulated),
+    )
+    if tuple(run.training) not in trainings:  # else its weights are those of a trial
+        trainings.append(tuple(run.training))
+    numerics = [
+        epoch.numerics for epochs in trainings for epoch in epochs if epoch.numerics is not None
+    ]
     return PrecisionStatus(
         dtype=last.dtype,
         emulated=last.emulated,

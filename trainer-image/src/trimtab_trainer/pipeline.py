@@ -128,7 +128,8 @@ def _run_attempt(
         journal = Journal(run, extends=extends)
         with _failures_kept(run, journal):
             if context.attempt > 1:
-                reporter.publish(RunResumed(len(read_trials(run)), context.attempt))
+                run.trials = read_trials(run)
+                reporter.publish(RunResumed(len(run.trials), context.attempt))
             run_preflight(run)
             for stage in STAGES:
                 _run_stage(run, journal, stage)

@@ -59,8 +59,9 @@ def describe_outcome(
             constraints = _measure_excess(trial, limits)
             return Outcome(OptunaState.COMPLETE, values, constraints=constraints)
         case TrialState.STOPPED:
-            # After a few epochs, only what training does not change can be held to its limit.
-            constraints = _measure_excess(trial, [limit for limit in limits if limit.is_static])
+            # It keeps its static limits, or it would not have been trained; what a few epochs
+            # of training gave is not held to the others.
+            constraints = {limit.name: 0.0 for limit in limits if limit.is_static}
             epochs = _read_epochs(trial, objectives)
             return Outcome(OptunaState.PRUNED, epochs=epochs, constraints=constraints)
         case TrialState.INFEASIBLE:

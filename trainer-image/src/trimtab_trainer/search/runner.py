@@ -54,6 +54,8 @@ class Stopping:
     """Knows the epochs of earlier trials."""
     metric: str
     """What it judges."""
+    length: Callable[[Proposal], int]
+    """Epochs of a trial: it is not judged at its own last one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

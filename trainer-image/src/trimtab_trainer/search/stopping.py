@@ -133,6 +133,8 @@ class _HalvingStopper(AbstractStopper):
 
     @override
     def note(self, number: int, epoch: int, value: float) -> None:
+        if epoch == 1:
+            self._beaten.pop(number, None)
         verdict = self._bracket(number).judge(number, epoch, _loss(value, self._sign))
         if verdict is not None:
             self._beaten[number] = verdict

@@ -164,7 +164,8 @@ class _Search:
             return
         number = trial.proposal.number
         stopping.stopper.note(number, epoch.epoch, epoch.metrics[stopping.metric])
-        if stopping.stopper.is_beaten(number):
+        is_last = epoch.epoch >= stopping.length(trial.proposal)
+        if not is_last and stopping.stopper.is_beaten(number):
             trial.is_stopping = True
             self.executor.interrupt(trial.slot)
 

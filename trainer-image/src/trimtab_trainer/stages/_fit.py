@@ -205,8 +205,8 @@ class _Course:
 
     def _resume(self) -> Generator[FitEvent, None, Training]:
         refused: list[str] = []
-        state = self._series.newest(refused.append)
-        yield from map(CheckpointNotice, refused)
+        state = yield from patiently(lambda: self._series.newest(refused.append))
+        yield from map(CheckpointNotice, dict.fromkeys(refused))
         training = self._begin()
         if state is not None:
             try:

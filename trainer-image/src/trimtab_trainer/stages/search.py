@@ -201,7 +201,14 @@ def _make_stopping(run: Run, search: Search) -> Stopping | None:
                 stopper.note(trial.number, epoch.epoch, epoch.metrics[settings.metric])
         if trial.intermediate:
             stopper.end(trial.number)
-    return Stopping(stopper, settings.metric)
+
+    def length(proposal: Proposal) -> int:
+        train = run.spec_with(proposal.parameters).stages.train
+        if train is None:
+            raise ValueError("only a spec with stages.train can be searched")
+        return train.epochs or _count_epochs(run, train.steps or 1, train.batch_size)
+
+    return Stopping(stopper, settings.metric, length)
 
 
 def _longest_trial(run: Run, search: Search) -> int:
@@ -213,6 +220,10 @@ def _longest_trial(run: Run, search: Search) -> int:
     if steps is None:
         return int(_largest(search, "train.epochs", train.epochs) or 1)
     batch_size = _largest(search, "train.batchSize", train.batch_size) or 1
+    return _count_epochs(run, steps, batch_size)
+
+
+def _count_epochs(run: Run, steps: float, batch_size: float) -> int:
     per_epoch = math.ceil(run.require_facts().samples["train"] / batch_size)
     return math.ceil(steps / per_epoch)
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from trimtab_api.v1alpha1.conditions import DegradedReason
 
-__all__ = ["StorageTrouble", "patiently", "pauses"]
+__all__ = ["StorageTrouble", "is_passing", "patiently", "pauses"]
 
 Result = TypeVar("Result")
 
@@ -51,6 +51,11 @@ def pauses() -> Iterator[float]:
     while True:
         yield pause * (0.5 + 0.5 * _jitter())
         pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def is_passing(error: OSError) -> bool:
+    """Return whether an error passes by itself, so that waiting helps."""
+    return _name_trouble(error) is not None
 
 
 def _jitter() -> float:

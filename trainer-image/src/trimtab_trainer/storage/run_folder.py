@@ -13,7 +13,7 @@ from pathlib import Path
 from trimtab_trainer.errors import StudyMismatchError, UserError
 from trimtab_trainer.storage.filesystem import read_json, write_json
 
-__all__ = ["clear_folder", "enter_attempt", "lock_folder"]
+__all__ = ["clear_folder", "enter_attempt", "enter_data", "lock_folder"]
 
 _IDENTITY = "job.json"
 _LOCK = ".lock"
@@ -79,5 +79,23 @@ def enter_attempt(folder: Path, *, name: str, fingerprint: str) -> int:
             " --fresh to start over, or another --output"
         )
     attempt = int(identity["attempt"]) + 1
-    write_json(folder / _IDENTITY, {"name": name, "fingerprint": fingerprint, "attempt": attempt})
+    entered = {**identity, "name": name, "fingerprint": fingerprint, "attempt": attempt}
+    write_json(folder / _IDENTITY, entered)
     return attempt
+
+
+def enter_data(folder: Path, digest: str) -> None:
+    """Say which data a run sees, so that a later start goes on with the same.
+
+    Raises:
+        StudyMismatchError: An earlier start saw other data.
+    """
+    identity = read_json(folder / _IDENTITY) or {}
+    known = identity.get("data", digest)
+    if known != digest:
+        raise StudyMismatchError(
+            f"the data of {folder} must be those of its earlier trials, with hash {known[:12]}, but"
+            f" have {digest[:12]}; restore them, or use --fresh to start over"
+        )
+    if "data" not in identity:
+        write_json(folder / _IDENTITY, {**identity, "data": digest})

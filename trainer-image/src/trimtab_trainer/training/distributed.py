@@ -14,10 +14,11 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-__all__ = ["Team", "join", "share_gradients", "sum_over", "without_sharing"]
+__all__ = ["Team", "join", "share_buffers", "share_gradients", "sum_over", "without_sharing"]
 
-_TIMEOUT_SECONDS = 600.0
-"""Members start at different times and evaluate at different speeds, but not that different."""
+_TIMEOUT_SECONDS = 86_400.0
+"""The others wait while rank 0 waits for a full disk. A member that died or hangs is noticed by
+whoever runs the processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,16 @@ def share_gradients(model: nn.Module, team: Team) -> nn.Module:
 def without_sharing(module: nn.Module) -> AbstractContextManager[None]:
     """Return a context whose backward passes only add up gradients in this process."""
     return module.no_sync() if isinstance(module, DistributedDataParallel) else nullcontext()
+
+
+def share_buffers(model: nn.Module, team: Team) -> None:
+    """Give all members the buffers of rank 0, whose weights are kept.
+
+    Each has counted its batch norm's means over its own share of the batches.
+    """
+    if team.size > 1:
+        for buffer in model.buffers():
+            distributed.broadcast(buffer, src=0)
 
 
 def sum_over(team: Team, values: torch.Tensor) -> torch.Tensor:

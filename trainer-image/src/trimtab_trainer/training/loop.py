@@ -20,7 +20,7 @@ from trimtab_trainer.data._base import DataBundle
 from trimtab_trainer.errors import CheckpointRefusedError, DivergedError
 from trimtab_trainer.models.task import AbstractTask
 from trimtab_trainer.training.batches import batch_sizes, shuffle
-from trimtab_trainer.training.distributed import Team, sum_over
+from trimtab_trainer.training.distributed import Team, share_buffers, sum_over
 from trimtab_trainer.training.evaluation import device_of, evaluate, evaluate_in_batches
 from trimtab_trainer.training.precision import (
     Precision,
@@ -255,6 +255,7 @@ class Training:
         return metrics
 
     def _evaluate(self, progress: StepProgress) -> Generator[TrainingEvent, None, dict[str, float]]:
+        share_buffers(self._model, self._team)
         batches = evaluate_in_batches(
             self._model, self._data.validation, self._task, team=self._team
         )

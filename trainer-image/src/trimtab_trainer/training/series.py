@@ -13,6 +13,7 @@ from pathlib import Path
 
 from trimtab_trainer.errors import CheckpointRefusedError
 from trimtab_trainer.storage.filesystem import atomic_write, read_json, write_json
+from trimtab_trainer.storage.patience import is_passing
 from trimtab_trainer.training.state import TrainingState
 from trimtab_trainer.training.tensor_file import parse_tensors, render_tensors
 
@@ -69,6 +70,9 @@ class CheckpointSeries:
 
         Args:
             on_refused: Told in one line about each checkpoint that was passed over.
+
+        Raises:
+            OSError: The storage is away for a moment.
         """
         for epoch in self._epochs():
             try:
@@ -83,6 +87,8 @@ class CheckpointSeries:
         try:
             content = path.read_bytes()
         except OSError as error:
+            if is_passing(error):
+                raise
             raise CheckpointRefusedError(f"{path} cannot be read: {error.strerror}") from error
         found = hashlib.sha256(content).hexdigest()
         if found != expected:
@@ -101,6 +107,8 @@ class CheckpointSeries:
         try:
             manifest = read_json(path)
         except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and is_passing(error):
+                raise
             raise CheckpointRefusedError(f"{path} must be a JSON file but: {error}") from error
         match manifest:
             case {"owner": self._owner, "sha256": str(sha256)} if _SHA256.fullmatch(sha256):
