@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from job_runs import Recorder, condition, make_search_job, run
+from trimtab_api.reports import RunReport
 from trimtab_api.v1alpha1.conditions import ConditionType, DegradedReason
 from trimtab_api.v1alpha1.job import OptimizationJob
 from trimtab_api.v1alpha1.runtime import FailureAction
@@ -26,45 +27,63 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 SUPPORT = Path(__file__).parents[1] / "support"
 
 
-def unruly_job(cue: Path, deed: str, **search: object) -> OptimizationJob:
-    cue.write_text(deed)
-    return make_search_job(
-        model={"entrypoint": "unruly:build", "args": {"cue": str(cue)}},
-        search={"numTrials": 1, **search},
+DEEDS = {
+    "die 50": (FailureClass.NODE_LOST, FailureAction.RETRY),
+    "exhaust 50": (FailureClass.OOM, FailureAction.SHRINK_BATCH),
+    "hang 50": (FailureClass.TIMEOUT, FailureAction.RETRY),
+    "fill 25": None,
+}
+"""What a network does on which pass, and what follows; a disk that is full fails no trial."""
+
+
+@pytest.fixture(scope="module")
+def unruly(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunReport, Recorder, Path]:
+    """One run in which each trial misbehaves in a way of its own."""
+    folder = tmp_path_factory.mktemp("unruly")
+    cues = []
+    for deed in DEEDS:
+        cue = folder / deed.partition(" ")[0] / "cue"
+        cue.parent.mkdir()
+        cue.write_text(deed)
+        cues.append(str(cue))
+    choices = {"name": "model.args.cue", "searchSpace": {"categorical": {"choices": cues}}}
+    job = make_search_job(
+        model={"entrypoint": "unruly:build", "args": {"cue": cues[0]}},
+        search={
+            "algorithm": {"grid": {}},
+            "numTrials": len(cues),
+            "parameters": [choices],
+            "trialTimeoutSeconds": 40,
+        },
         train={"epochs": 3},
     )
+    report, recorder = run(job, folder / "run", code_dir=SUPPORT)
+    assert condition(report, ConditionType.COMPLETE) == ("True", "Finished")
+    return report, recorder, folder / "run"
 
 
 @pytest.mark.parametrize(
-    ("deed", "failure_class", "action"),
-    [
-        ("die 50", FailureClass.NODE_LOST, FailureAction.RETRY),
-        ("exhaust 50", FailureClass.OOM, FailureAction.SHRINK_BATCH),
-        ("hang 50", FailureClass.TIMEOUT, FailureAction.RETRY),
-    ],
-    ids=["lost", "f48 memory", "f50 hang"],
+    ("number", "deed"), list(enumerate(DEEDS)), ids=["lost", "f48", "f50", "f58"]
 )
-def test_f48_f50_a_trial_that_was_cut_short_goes_on_from_its_last_epoch(
-    tmp_path: Path, deed: str, failure_class: FailureClass, action: FailureAction
+def test_f48_f50_f58_a_trial_that_was_cut_short_goes_on_from_its_last_epoch(
+    unruly: tuple[RunReport, Recorder, Path], number: int, deed: str
 ) -> None:
-    job = unruly_job(tmp_path / "cue", deed, trialTimeoutSeconds=40)
-    report, recorder = run(job, tmp_path / "run", code_dir=SUPPORT)
-    assert condition(report, ConditionType.COMPLETE) == ("True", "Finished")
-    (trial,) = report.trials
+    report, recorder, folder = unruly
+    trial = next(trial for trial in report.trials if trial.number == number)
+    assert (folder.parent / deed.partition(" ")[0] / "acted").exists()
     assert trial.state is TrialState.SUCCEEDED
-    assert [(retry.failure_class, retry.action) for retry in trial.retries] == [
-        (failure_class, action)
-    ]
+    expected = [DEEDS[deed]] if DEEDS[deed] else []
+    assert [(retry.failure_class, retry.action) for retry in trial.retries] == expected
     assert [epoch.epoch for epoch in trial.intermediate] == [1, 2, 3]
-    assert [event.action for event in recorder.of(TrialRetried)] == [action]
-    assert not (tmp_path / "run" / "checkpoints" / "trial-0" / "unfinished").exists()
+    told = [event.action for event in recorder.of(TrialRetried) if event.number == number]
+    assert told == [action for _, action in expected]
+    assert not (folder / "checkpoints" / f"trial-{number}" / "unfinished").exists()
 
 
-def test_f58_a_full_disk_in_a_worker_is_waited_for_and_fails_no_trial(tmp_path: Path) -> None:
-    job = unruly_job(tmp_path / "cue", "fill 25")
-    report, recorder = run(job, tmp_path / "run", code_dir=SUPPORT)
-    (trial,) = report.trials
-    assert (trial.state, trial.retries) == (TrialState.SUCCEEDED, ())
+def test_f58_a_full_disk_in_a_worker_is_told_until_it_is_over(
+    unruly: tuple[RunReport, Recorder, Path],
+) -> None:
+    report, recorder, _ = unruly
     assert [event.reason for event in recorder.of(ProblemRaised)] == [DegradedReason.STORAGE_FULL]
     assert [event.reason for event in recorder.of(ProblemSolved)] == [DegradedReason.STORAGE_FULL]
     assert condition(report, ConditionType.DEGRADED) == ("False", "Recovered")
