@@ -95,7 +95,8 @@ def enter_data(folder: Path, digest: str) -> None:
     if known != digest:
         raise StudyMismatchError(
             f"the data of {folder} must be those of its earlier trials, with hash {known[:12]}, but"
-            f" have {digest[:12]}; restore them, or use --fresh to start over"
+            f" have {digest[:12]}: restore them, give code that draws samples a fixed seed, or use"
+            " --fresh to start over"
         )
     if "data" not in identity:
         write_json(folder / _IDENTITY, {**identity, "data": digest})
