@@ -42,8 +42,10 @@ lock: ## Write requirements.lock; versions that still fit are kept
 	--no-emit-package trimtab-trainer --no-emit-package trimtab-cli --group dev pyproject.toml \
 	--output-file requirements.lock
 
-bench: setup data ## Measure against the goals, and run the long example whole: about 40 minutes
+bench: setup data ## Measure against the goals, and run the long example whole: about 90 minutes
 	$(BIN)/python -m bench.overhead
 	$(BIN)/python -m bench.training
 	$(BIN)/python -m bench.search_quality
+	$(BIN)/python -m bench.compression
+	$(BIN)/python -m bench.coverage --beside
 	$(BIN)/trimtab run examples/04-fashion-mnist/job.yaml --fresh

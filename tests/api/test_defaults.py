@@ -12,6 +12,7 @@ from trimtab_api.defaults import (
 from trimtab_api.findings import InvalidJobError, render_path
 from trimtab_api.v1alpha1.goals import Prefer, Profile
 from trimtab_api.v1alpha1.job import Spec
+from trimtab_api.v1alpha1.prune import Amount
 from trimtab_api.v1alpha1.runtime import FailureAction
 from trimtab_api.v1alpha1.status import FailureClass
 from trimtab_api.validation import parse_job
@@ -40,6 +41,36 @@ def test_a_target_without_words_gets_the_detected_profile() -> None:
     (target,) = expand({"spec.targets": [{"name": "edge"}]}).targets
     assert target.profile is Profile.CPU_SERVER
     assert (target.batch_size, target.threads, target.prefer) == (8, 4, Prefer.SPEED)
+
+
+@pytest.mark.parametrize(
+    ("profile", "expected"),
+    [
+        ("mobile", ("onnxruntime", "cpu", 1, 2, "Size")),
+        ("cpu-edge", ("onnxruntime", "cpu", 1, 2, "Speed")),
+        ("gpu-edge", ("onnxruntime", "cuda", 1, 16, "Speed")),
+        ("cpu-server", ("onnxruntime", "cpu", 8, 16, "Speed")),
+        ("gpu-server", ("torch", "cuda", 32, 16, "Accuracy")),
+    ],
+)
+def test_a_profile_says_how_a_target_is_measured(
+    profile: str, expected: tuple[object, ...]
+) -> None:
+    targets = [{"name": "edge", "profile": profile}]
+    (target,) = expand({"spec.targets": targets}, cores=16).targets
+    assert (
+        target.runtime,
+        target.device,
+        target.batch_size,
+        target.threads,
+        target.prefer,
+    ) == expected
+
+
+def test_what_a_target_says_beats_its_profile() -> None:
+    targets = [{"name": "edge", "profile": "gpu-server", "runtime": "onnxruntime", "device": "cpu"}]
+    (target,) = expand({"spec.targets": targets}).targets
+    assert (target.runtime, target.device) == ("onnxruntime", "cpu")
 
 
 def test_threads_never_exceed_the_cores() -> None:
@@ -123,6 +154,59 @@ def test_pruning_gets_the_amount_of_the_first_targets_profile() -> None:
     assert prune.finetune.learning_rate == pytest.approx(0.02)
 
 
+@pytest.mark.parametrize(
+    ("profile", "expected"),
+    [("mobile", (0.5, 8)), ("gpu-edge", (0.4, 16)), ("cpu-server", (0.3, 8))],
+)
+def test_each_profile_has_its_amount(profile: str, expected: tuple[float, int]) -> None:
+    prune = expand({"spec.targets": [{"name": "edge", "profile": profile}]}).stages.prune
+    assert prune is not None
+    assert prune.amount is not None
+    assert (prune.amount.flops_reduction, prune.round_to) == expected
+
+
+def test_a_gpu_server_prunes_only_what_it_is_told() -> None:
+    edits: dict[str, object] = {"spec.targets": [{"name": "edge", "profile": "gpu-server"}]}
+    silent = expand(edits).stages.prune
+    told = expand({**edits, "spec.stages.prune.amount": {"ratio": 0.2}}).stages.prune
+    assert silent is not None
+    assert told is not None
+    assert (silent.amount, told.amount) == (None, Amount(ratio=0.2))
+
+
+@pytest.mark.parametrize("profile", Profile)
+def test_half_of_the_weights_go_and_no_width_is_rounded(profile: Profile) -> None:
+    edits: dict[str, object] = {
+        "spec.targets": [{"name": "edge", "profile": profile}],
+        "spec.stages.prune.granularity": "Weights",
+    }
+    prune = expand(edits).stages.prune
+    assert prune is not None
+    assert (prune.amount, prune.round_to) == (Amount(ratio=0.5), None)
+
+
+@pytest.mark.parametrize(
+    ("quantize", "expected"),
+    [
+        ({}, (None, None)),
+        ({"method": "Static"}, ("int8", "uint8")),
+        ({"method": "Static", "activations": "int8"}, ("int8", "int8")),
+        ({"method": "Dynamic"}, ("int8", "uint8")),
+        ({"method": "WeightOnly"}, ("int8", "fp32")),
+        ({"method": "Cast"}, ("fp16", None)),
+        ({"method": "Cast", "activations": "bf16"}, ("bf16", "bf16")),
+        ({"method": "Cast", "activations": "fp32"}, ("fp16", "fp32")),
+    ],
+)
+def test_a_method_says_which_types_it_has(
+    quantize: dict[str, object], expected: tuple[object, object]
+) -> None:
+    targets = [{"name": "edge"}, {"name": "server", "runtime": "torch"}]
+    stage = expand({"spec.stages.quantize": quantize, "spec.targets": targets}).stages.quantize
+    assert stage is not None
+    assert (stage.weights, stage.activations) == expected
+
+
 def test_what_is_set_stays() -> None:
     prune = {"amount": {"ratio": 0.3}, "roundTo": 4, "finetune": {"learningRate": 1}}
     stage = expand({"spec.stages.prune": prune}).stages.prune
@@ -131,8 +215,16 @@ def test_what_is_set_stays() -> None:
     assert (stage.amount.ratio, stage.round_to, stage.finetune.learning_rate) == (0.3, 4, 1)
 
 
-def test_expanding_twice_changes_nothing() -> None:
-    once = expand_job(parse_job(edit_manifest({})), cores=2, detected=Profile.CPU_EDGE)
+@pytest.mark.parametrize(
+    "edits",
+    [
+        {},
+        {"spec.stages.prune.granularity": "Weights", "spec.stages.quantize.method": "Cast"},
+        {"spec.targets": [{"name": "edge", "profile": "gpu-server"}]},
+    ],
+)
+def test_expanding_twice_changes_nothing(edits: dict[str, object]) -> None:
+    once = expand_job(parse_job(edit_manifest(edits)), cores=2, detected=Profile.CPU_EDGE)
     assert expand_job(once, cores=2, detected=Profile.CPU_EDGE) == once
 
 
@@ -140,8 +232,15 @@ def test_work_counts_trials_epochs_and_candidates() -> None:
     work = count_work(expand({}))
     assert (work.trials, work.search_epochs, work.train_epochs) == (16, 192, 0)
     assert work.finetune_epochs == 12
-    assert work.candidates == ("dense", "pruned", "dense-int8", "pruned-int8")
+    assert work.candidates == ("dense", "pruned", "pruned-int8", "dense-int8")
+    assert work.conditional == ("pruned-int8-dynamic", "dense-int8-dynamic")
     assert work.epochs == 204
+
+
+def test_a_stage_that_the_profile_skips_is_no_work() -> None:
+    work = count_work(expand({"spec.targets": [{"name": "edge", "profile": "gpu-server"}]}))
+    assert work.finetune_epochs == 0
+    assert work.candidates == ("dense", "dense-bf16", "dense-fp16")
 
 
 def test_without_a_search_the_training_counts() -> None:

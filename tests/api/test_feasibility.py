@@ -61,6 +61,8 @@ def test_without_later_stages_a_value_is_judged_as_it_is(constraint: dict[str, A
         {"metric": "size_compressed_mib", "max": 5},
         {"metric": "size_mib", "min": 5},
         {"metric": "params", "minGainRatio": 0.5},
+        {"metric": "sparsity", "min": 0.5},
+        {"metric": "sparsity", "max": 0.9},
     ],
 )
 def test_what_only_an_exported_file_or_the_baseline_tells_is_left_out(
@@ -88,12 +90,28 @@ def test_what_only_an_exported_file_or_the_baseline_tells_is_left_out(
             [("params", round(2 / MIB, 12))],
         ),
         ({"metric": "size_mib", "max": 9}, pruned(flopsReduction=0.5), []),
+        (
+            {"metric": "size_mib", "max": 9},
+            {"quantize": {"method": "Cast"}},
+            [("params", round(2 / MIB, 12))],
+        ),
+        ({"metric": "params", "max": 9}, {"prune": {"granularity": "Weights"}}, [("params", 1.0)]),
+        ({"metric": "sparsity", "min": 0.4}, {"prune": {"granularity": "Weights"}}, []),
     ],
 )
 def test_a_largest_value_is_judged_against_the_least_that_later_stages_leave(
     constraint: dict[str, Any], stages: dict[str, Any], expected: list[tuple[str, float]]
 ) -> None:
     assert limits_of(constraint, **stages) == expected
+
+
+def test_a_stage_that_the_profile_skips_takes_nothing_off() -> None:
+    edits: dict[str, Any] = {
+        "spec.constraints": [{"metric": "flops", "max": 9}],
+        "spec.targets": [{"name": "edge", "profile": "gpu-server"}],
+    }
+    job = expand_job(parse_job(edit_manifest(edits)), cores=2, detected=Profile.CPU_SERVER)
+    assert [limit.share for limit in trial_limits(job.spec)] == [1.0]
 
 
 def test_a_metric_of_the_users_task_is_told_by_a_trial() -> None:

@@ -1,11 +1,13 @@
 """The status of a job follows whole from what its run reported."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from candidate_builder import make_candidate
 from report_builder import (
-    make_candidate,
+    ReportParts,
     make_failed_report,
     make_manifest,
     make_missed_report,
@@ -14,13 +16,21 @@ from report_builder import (
     make_report,
     make_trials,
 )
+from trimtab_api.defaults import expand_job
 from trimtab_api.outcome import RunFacts, best_trial, build_status, shorten
-from trimtab_api.reports import RunReport, TrialReport
+from trimtab_api.reports import CandidateReport, ChoiceOutcome, ChoiceReport, RunReport, TrialReport
 from trimtab_api.stages import STAGE_ORDER, StageName, StageReason
 from trimtab_api.v1alpha1.conditions import ConditionType, DegradedReason, FailedReason
+from trimtab_api.v1alpha1.goals import Profile, TargetDevice
 from trimtab_api.v1alpha1.status import FailureClass, JobState, Status, TargetState, TrialState
 from trimtab_api.validation import parse_job
-from trimtab_api.verdict import Verdict, describe_pick, find_verdict, shipped_for
+from trimtab_api.verdict import (
+    Verdict,
+    describe_pick,
+    find_outcome,
+    find_verdict,
+    shipped_for,
+)
 
 
 def stated(status: Status) -> dict[str, tuple[str, str]]:
@@ -211,6 +221,23 @@ def test_a_report_survives_its_own_file() -> None:
         assert RunReport.model_validate_json(text) == report
 
 
+def test_the_outcome_of_a_candidate_is_what_was_chosen_else_how_it_was_judged() -> None:
+    report = make_report().model_copy(update={"choices": ()})
+    (target,) = report.status.targets
+    by_name = {entry.id: find_outcome(report, entry, target) for entry in report.candidates}
+    assert by_name == {
+        "dense": ChoiceOutcome.FEASIBLE,
+        "pruned": ChoiceOutcome.FEASIBLE,
+        "dense-int8": ChoiceOutcome.REJECTED,
+        "pruned-int8": ChoiceOutcome.SHIPS,
+    }
+    choice = ChoiceReport(
+        target="edge", candidate="dense", outcome=ChoiceOutcome.OVER_LIMIT, text="too large"
+    )
+    chosen = report.model_copy(update={"choices": (choice,)})
+    assert find_outcome(chosen, report.candidates[0], target) is ChoiceOutcome.OVER_LIMIT
+
+
 def test_the_verdict_is_a_sentence_with_gains() -> None:
     report = make_report()
     (target,) = report.status.targets
@@ -219,3 +246,87 @@ def test_the_verdict_is_a_sentence_with_gains() -> None:
     assert sentence.startswith(f"{target.candidate} ships for edge: ")
     assert "smaller" in sentence
     assert "faster" in sentence
+
+
+def two_targets(**changes: Any) -> ReportParts:
+    """Return the parts of a run whose second target runs another format."""
+    parts = make_parts()
+    spec = parts.manifest["spec"]
+    spec["targets"].append({"name": "dc", "profile": "gpu-server", "device": "cpu"})
+    for name, value in changes.items():
+        setattr(parts, name, value)
+    return parts
+
+
+def in_pt2(candidate: CandidateReport) -> CandidateReport:
+    """Return a candidate that also was written and timed for the second target."""
+    file = candidate.files[0]
+    name = f"artifacts/{candidate.id}.pt2"
+    pt2 = file.model_copy(update={"format": "pt2", "artifact": name, "digest": "d" * 64})
+    figures = {"size_mib@dc": 0.4, "latency_p50_ms@dc": 0.2, "speedup@dc": 1.0}
+    metrics = {**candidate.metrics, **figures}
+    return candidate.model_copy(update={"files": (file, pt2), "metrics": metrics})
+
+
+def test_a_target_without_figures_is_unmeasured_and_misses_its_goals() -> None:
+    report = two_targets().build()
+    edge, dc = report.status.targets
+    assert (edge.state, dc.state) == (TargetState.MEASURED, TargetState.UNMEASURED)
+    assert (dc.candidate, dc.goals_met) == (None, None)
+    assert conditions(report) == {
+        ConditionType.GOALS_MET: ("False", "TargetUnmeasured"),
+        ConditionType.COMPLETE: ("True", "Finished"),
+    }
+    assert report.status.result is not None
+    assert report.status.message == "pruned-int8 ships for edge; no figures on dc"
+
+
+def test_a_run_that_measured_no_target_has_no_result() -> None:
+    bare = [
+        entry.model_copy(update={"metrics": {"accuracy": 0.9}}) for entry in make_parts().candidates
+    ]
+    status = two_targets(candidates=bare).build().status
+    assert status.result is None
+    assert {target.state for target in status.targets} == {TargetState.UNMEASURED}
+    assert status.message == "no figures on edge, dc"
+
+
+def test_a_missed_limit_is_named_before_a_target_without_figures() -> None:
+    parts = two_targets()
+    parts.manifest["spec"]["constraints"][2]["min"] = 4
+    report = parts.build()
+    assert conditions(report)[ConditionType.GOALS_MET] == ("False", "ConstraintMissed")
+    assert str(report.status.message).endswith("; no figures on dc")
+
+
+def test_each_target_ships_its_own_file() -> None:
+    candidates = [
+        in_pt2(entry) if entry.id == "dense" else entry for entry in make_parts().candidates
+    ]
+    status = two_targets(candidates=candidates).build().status
+    edge, dc = status.targets
+    assert (edge.candidate, edge.format, edge.artifact) == (
+        "pruned-int8",
+        "onnx",
+        "artifacts/pruned-int8.onnx",
+    )
+    assert (dc.candidate, dc.format, dc.artifact) == ("dense", "pt2", "artifacts/dense.pt2")
+    assert dc.digest == "d" * 64
+    assert status.result is not None
+    assert status.result.artifact == edge.artifact
+
+
+@pytest.mark.parametrize(
+    ("device", "proxy"), [(TargetDevice.CPU, False), (TargetDevice.CUDA, True), (None, False)]
+)
+def test_a_target_measured_on_another_device_is_a_proxy(
+    device: TargetDevice | None, *, proxy: bool
+) -> None:
+    spec = expand_job(parse_job(make_manifest()), cores=2, detected=Profile.CPU_EDGE).spec
+    measured = facts(
+        candidates=[make_candidate("dense")],
+        finished=True,
+        devices={} if device is None else {"edge": device},
+    )
+    (target,) = build_status(replace(measured, spec=spec)).targets
+    assert (target.device, target.proxy) == (device, proxy)

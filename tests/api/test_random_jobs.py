@@ -18,6 +18,7 @@ from trimtab_api.fingerprint import fingerprint_job
 from trimtab_api.metrics import KNOWN_METRICS
 from trimtab_api.overrides import apply_parameters
 from trimtab_api.spaces import find_value
+from trimtab_api.techniques import MOST_CANDIDATES, plan_formats
 from trimtab_api.v1alpha1.goals import Profile
 from trimtab_api.v1alpha1.job import OptimizationJob
 from trimtab_api.v1alpha1.status import FailureClass
@@ -52,7 +53,13 @@ KNOWN: dict[str, st.SearchStrategy[Any]] = {
             ],
         ]
     ),
-    "targets": st.sampled_from([[{"name": "edge"}, {"name": "server", "threads": 9}]]),
+    "targets": st.sampled_from(
+        [
+            [{"name": "edge"}, {"name": "server", "threads": 9}],
+            [{"name": "edge", "profile": "gpu-server"}, {"name": "server", "profile": "mobile"}],
+            [{"name": "edge", "runtime": "openvino"}, {"name": "server", "runtime": "torch"}],
+        ]
+    ),
     "target": st.sampled_from(["edge", "server"]),
     "parameters": st.just(TWO_PARAMETERS) | ANY_PARAMETERS,
     "stages.search.warmStart.points": st.lists(
@@ -69,6 +76,25 @@ KNOWN: dict[str, st.SearchStrategy[Any]] = {
     "parallelTrials": st.integers(1, 4),
     "numTrials": st.integers(4, 10000),
     "roundTo": st.sampled_from([1, 8, 64]),
+    "stages.prune": st.sampled_from(
+        [
+            {},
+            {"allocation": "Sensitivity", "sensitivity": {"ratios": [0.1, 0.5], "samples": 9}},
+            {"granularity": "Weights", "importance": "Fisher", "layerRatios": {"a": 0.5}},
+            {"granularity": "Filters", "roundTo": 4, "amount": {"ratio": 0.75}},
+        ]
+    ),
+    "stages.quantize": st.sampled_from(
+        [
+            {},
+            {"method": "Cast", "weights": "bf16", "onMiss": []},
+            {"method": "Cast", "activations": "bf16"},
+            {"method": "Static", "activations": "int8", "keepFloat": ["a*"]},
+            {"method": "Dynamic", "perChannel": False},
+            {"method": "WeightOnly"},
+        ]
+    ),
+    "formats": st.sampled_from([["onnx"], ["openvino", "pt2"]]),
     "actions": st.just(["FailJob"]),
     "percentile": st.floats(51, 100),
 }
@@ -140,6 +166,8 @@ def test_f32_a_job_that_is_valid_can_be_planned(spec: Any) -> None:
     assert fingerprint_job(parse_job(dump(job))) == fingerprint_job(job)
     work = count_work(expanded.spec)
     search = expanded.spec.stages.search
+    assert 1 <= len(work.candidates) <= MOST_CANDIDATES
+    assert set(plan_formats(expanded.spec)) >= set(expanded.spec.stages.export.formats)
     assert work.trials <= (search.num_trials or 0 if search else 0)
     assert len({limit.name for limit in trial_limits(expanded.spec)}) <= len(job.spec.constraints)
     assert all(failure_actions(job.spec, kind) for kind in FailureClass)
@@ -173,7 +201,11 @@ def test_f32_after_any_edits_a_job_is_what_its_last_document_says(data: st.DataO
     fresh = parse_job(json.loads(json.dumps(last)))
     assert job == fresh
     assert fingerprint_job(job) == fingerprint_job(fresh)
-    assert count_work(job.spec) == count_work(fresh.spec)
+    works = [
+        count_work(expand_job(entry, cores=2, detected=Profile.CPU_EDGE).spec)
+        for entry in (job, fresh)
+    ]
+    assert works[0] == works[1]
 
 
 @settings(UNTIMED, max_examples=40)

@@ -39,6 +39,11 @@ def stop_on(metric: str | None) -> dict[str, object]:
             "must be a metric that a trial can tell: accuracy, top5_accuracy, loss, params, flops",
         ),
         (
+            {"spec.objectives": [{"metric": "sparsity", "direction": "Maximize"}]},
+            "spec.objectives[0].metric",
+            "must be a metric that a trial can tell: accuracy, top5_accuracy, loss, params, flops",
+        ),
+        (
             {"spec.objectives": [{"metric": "flops", "direction": "Maximize"}]},
             "spec.objectives[0].direction",
             "must be Minimize for flops",
@@ -67,6 +72,16 @@ def stop_on(metric: str | None) -> dict[str, object]:
             search_over("train.speed", categorical={"choices": [1]}),
             "spec.stages.search.parameters[0].name",
             "is not a field that a search can replace",
+        ),
+        (
+            search_over("train.learningrate", logUniform={"min": 0.001, "max": 0.1}),
+            "spec.stages.search.parameters[0].name",
+            "is not a field that a search can replace; did you mean train.learningRate?",
+        ),
+        (
+            search_over("train.precision.lossscale.mod", categorical={"choices": ["None"]}),
+            "spec.stages.search.parameters[0].name",
+            "is not a field that a search can replace; did you mean train.precision.lossScale.mode?",
         ),
         (
             search_over("dataset.args.noise", categorical={"choices": [1]}),
@@ -215,4 +230,81 @@ def test_a_reference_that_leads_nowhere_is_found(
     ],
 )
 def test_a_reference_that_leads_somewhere_passes(edits: dict[str, object]) -> None:
+    parse_job(edit_manifest(edits))
+
+
+def on_target(target: dict[str, object], **quantize: object) -> dict[str, object]:
+    return {"spec.targets": [{"name": "edge", **target}], "spec.stages.quantize": quantize}
+
+
+@pytest.mark.parametrize(
+    ("edits", "path", "expectation"),
+    [
+        (
+            on_target({"runtime": "openvino", "device": "cuda"}),
+            "spec.targets[0].device",
+            "must be cpu with openvino",
+        ),
+        (
+            on_target({"runtime": "openvino", "profile": "gpu-edge"}),
+            "spec.targets[0].runtime",
+            "must be onnxruntime or torch on cuda, the device of profile gpu-edge",
+        ),
+        (
+            on_target({}, method="Cast", weights="fp16", activations="fp16"),
+            "spec.stages.quantize.activations",
+            "must be what a target runs: torch can, onnxruntime on cpu cannot",
+        ),
+        (
+            on_target({}, method="Cast", activations="bf16"),
+            "spec.stages.quantize.activations",
+            "must be what a target runs: torch and openvino can, onnxruntime on cpu cannot",
+        ),
+        (
+            on_target({"runtime": "torch"}, method="Cast", activations="fp32"),
+            "spec.stages.quantize.activations",
+            "must be what a target runs: onnxruntime and openvino can, torch on cpu cannot",
+        ),
+        (
+            on_target({"profile": "gpu-server"}, method="Static"),
+            "spec.stages.quantize.method",
+            "must be what a target runs: onnxruntime and openvino can, torch on cuda cannot",
+        ),
+        (
+            on_target({"runtime": "openvino"}, method="Dynamic"),
+            "spec.stages.quantize.method",
+            "must be what a target runs: onnxruntime can, openvino on cpu cannot",
+        ),
+        (
+            on_target({"runtime": "torch", "profile": "cpu-edge"}),
+            "spec.stages.quantize.method",
+            "must be Cast: no rung of the targets' ladders runs in torch on cpu",
+        ),
+    ],
+)
+def test_what_no_target_runs_is_found(
+    edits: dict[str, object], path: str, expectation: str
+) -> None:
+    with pytest.raises(InvalidJobError) as caught:
+        parse_job(edit_manifest(edits))
+    (finding,) = caught.value.findings
+    assert render_path(finding.path) == path
+    assert finding.expectation.startswith(expectation)
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        on_target({"runtime": "torch"}, method="Cast", activations="fp16"),
+        on_target({"runtime": "openvino"}, method="Cast", activations="bf16"),
+        on_target({"runtime": "openvino", "profile": "gpu-edge", "device": "cpu"}),
+        on_target({"runtime": "torch", "profile": "mobile"}),
+        {
+            **on_target({"runtime": "torch"}, method="Static"),
+            "spec.targets": [{"name": "edge", "runtime": "torch"}, {"name": "other"}],
+        },
+        {"spec.targets": [{"name": "edge", "runtime": "torch"}], "spec.stages.quantize": REMOVED},
+    ],
+)
+def test_what_one_target_runs_passes(edits: dict[str, object]) -> None:
     parse_job(edit_manifest(edits))

@@ -4,6 +4,7 @@ from report_builder import make_report
 from trimtab_api.stages import STAGE_ORDER, StageName, StageReason, StageState
 from trimtab_api.status_size import STATUS_LIMIT, fit_status, measure_status
 from trimtab_api.v1alpha1.conditions import ConditionType
+from trimtab_api.v1alpha1.goals import TargetDevice
 from trimtab_api.v1alpha1.status import (
     BaselineStatus,
     BestTrial,
@@ -64,14 +65,15 @@ def make_worst_target(index: int) -> TargetStatus:
     return TargetStatus(
         name=f"{index}{'t' * 19}",
         state=TargetState.MEASURED,
-        candidate="pruned-int8",
-        format="onnx",
+        candidate="pruned-int8-dynamic",
+        format="openvino",
         artifact=PATH,
         digest=DIGEST,
         metrics=figures(16),
         goals_met=False,
         limiting_constraint="c" * 120,
         node="n" * 63,
+        device=TargetDevice.CUDA,
         proxy=True,
     )
 
@@ -114,7 +116,11 @@ def make_worst_status() -> Status:
         stages=tuple(make_worst_stage(stage) for stage in STAGE_ORDER),
         targets=tuple(make_worst_target(index) for index in range(8)),
         result=ResultStatus(
-            candidate="pruned-int8", value=FIGURE, drop=FIGURE, speedup=FIGURE, artifact=PATH
+            candidate="pruned-int8-dynamic",
+            value=FIGURE,
+            drop=FIGURE,
+            speedup=FIGURE,
+            artifact=PATH,
         ),
         precision=PrecisionStatus(dtype="bf16", emulated=True, loss_scale=65536.0),
         failures=tuple(
@@ -134,6 +140,13 @@ def test_the_worst_status_fits_and_keeps_its_outcome() -> None:
     assert fitted.best is not None
     assert worst.best is not None
     assert fitted.best.parameters == worst.best.parameters
+
+
+def test_eight_targets_keep_what_ships_for_each() -> None:
+    worst = make_worst_status()
+    fitted = fit_status(worst)
+    bare = [target.model_copy(update={"metrics": {}}) for target in worst.targets]
+    assert [target.model_copy(update={"metrics": {}}) for target in fitted.targets] == bare
 
 
 def test_points_of_the_front_go_first_and_the_last_of_them_before_the_others() -> None:

@@ -62,6 +62,18 @@ def test_foreign_metadata_is_let_through() -> None:
         ({"spec.stages.train.optimizer": "Adam"}, "must be AdamW or SGD"),
         ({"kind": "Job"}, "kind: must be OptimizationJob"),
         ({"spec.dataset.builtin": "mnist"}, "spec.dataset.builtin: must match ^digits$"),
+        (
+            {"metadata.name": "Digits_1"},
+            (
+                "metadata.name: must be lower-case letters, digits and '-', at most 40, beginning with"
+                " a letter and not ending with '-' (got \"Digits_1\")"
+            ),
+        ),
+        ({"spec.targets.0.name": "Edge"}, "must be lower-case letters, digits and '-', beginning"),
+        (
+            {"spec.dataset": {"imageFolder": "s3://bucket"}},
+            "must begin with file:// or pvc://, and hold none of @, ? and # (got",
+        ),
         ({"spec.objectives": []}, "spec.objectives: must have at least 1 entries (got [])"),
         ({"spec.model.args": {"width": [1]}}, "spec.model.args.width: "),
         ({"spec.constraints.0.maxDrop": float("inf")}, "must be a finite number"),

@@ -2,8 +2,14 @@
 
 import pytest
 
+from candidate_builder import make_candidate
 from trimtab_api.metrics import KNOWN_METRICS, metric_key
+from trimtab_api.reports import ChoiceOutcome
+from trimtab_api.stages import StageReason
 from trimtab_api.wording import (
+    describe_difference,
+    name_outcome,
+    name_rejection,
     render_change,
     render_count,
     render_metric,
@@ -21,6 +27,8 @@ from trimtab_api.wording import (
         ("params", 11_200_000, "11.2 M"),
         ("throughput_per_s", 13_600, "13,600 /s"),
         ("f1", 0.51234, "0.5123"),
+        ("error", -0.05, "\N{MINUS SIGN}0.05"),
+        ("margin", -1e-5, "\N{MINUS SIGN}1e-05"),
         ("loss", None, "\N{EN DASH}"),
     ],
 )
@@ -57,3 +65,49 @@ def test_scalars_counts_and_factors() -> None:
 
 def test_a_metric_of_a_target_names_it() -> None:
     assert (metric_key("loss"), metric_key("size_mib", "edge")) == ("loss", "size_mib@edge")
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "reference", "expected"),
+    [
+        ("latency_p50_ms", 4.48, 4.0, "12 % slower"),
+        ("latency_p50_ms", 4.0, 5.0, "25 % faster"),
+        ("latency_p95_ms", 4.1, 4.0, "2 % slower at p95"),
+        ("latency_p50_ms", 1.0, 3.9, "3.9\N{MULTIPLICATION SIGN} faster"),
+        ("throughput_per_s", 110.0, 100.0, "10 % faster"),
+        ("throughput_per_s", 100.0, 300.0, "3\N{MULTIPLICATION SIGN} slower"),
+        ("size_mib", 8.0, 10.0, "20 % smaller"),
+        ("size_mib", 2.5, 10.0, "4\N{MULTIPLICATION SIGN} smaller"),
+        ("size_compressed_mib", 10.07, 10.0, "0.7 % larger compressed"),
+        ("size_mib", 10.01, 10.0, "less than 0.5 % larger"),
+        ("size_mib", 10.0, 10.0, "as large"),
+    ],
+)
+def test_a_difference_is_in_percent_or_a_factor(
+    metric: str, value: float, reference: float, expected: str
+) -> None:
+    assert describe_difference(metric, value, reference) == expected
+
+
+def test_a_metric_that_is_neither_size_nor_speed_has_no_such_words() -> None:
+    with pytest.raises(KeyError):
+        describe_difference("accuracy", 0.9, 0.8)
+
+
+def test_every_outcome_has_a_name_of_its_own() -> None:
+    assert len({name_outcome(outcome) for outcome in ChoiceOutcome}) == len(ChoiceOutcome)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"rejected": None, "reason": None}, ""),
+        ({"rejected": "no", "reason": StageReason.NO_GAIN}, "rejected"),
+        ({"rejected": "no", "reason": StageReason.BUDGET_EXCEEDED}, "over the limit"),
+        ({"rejected": "no", "reason": None}, "over the limit"),
+    ],
+)
+def test_only_what_gains_nothing_is_called_rejected(
+    changes: dict[str, object], expected: str
+) -> None:
+    assert name_rejection(make_candidate("pruned", **changes)) == expected

@@ -220,7 +220,7 @@ def test_a_union_is_one_rule_and_a_range_keeps_its_open_end() -> None:
         "[has(self.ratio), has(self.paramsReduction), has(self.flopsReduction)].exists_one(x, x)"
     ]
     assert amount["properties"]["ratio"] == {
-        "description": "Share of the channels of each layer.",
+        "description": "Share of the channels, or of the weights with granularity Weights; of each layer with allocation Uniform.",
         "type": "number",
         "minimum": 0,
         "exclusiveMinimum": True,

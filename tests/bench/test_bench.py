@@ -11,22 +11,24 @@ import pytest
 
 from source_tree import ROOT
 
+SLOW = [pytest.mark.slow]
+SLOW_WITH_RAY = [pytest.mark.slow, pytest.mark.ray]
 PROGRAMS = [
-    pytest.param("search_quality", "ours beside Optuna's", marks=pytest.mark.slow),
-    pytest.param(
-        "overhead", "trials of 1000 ms, 2 workers", marks=[pytest.mark.slow, pytest.mark.ray]
-    ),
-    pytest.param("training", "ResNet-18: speed of training", marks=pytest.mark.slow),
+    pytest.param("search_quality", [], "ours beside Optuna's", marks=SLOW),
+    pytest.param("overhead", [], "trials of 1000 ms, 2 workers", marks=SLOW_WITH_RAY),
+    pytest.param("training", [], "ResNet-18: speed of training", marks=SLOW),
+    pytest.param("compression", [], "small-cnn: files", marks=SLOW_WITH_RAY),
+    pytest.param("coverage", ["--models", "squeezenet1_1"], "trimtab: every network", marks=SLOW),
 ]
 
 
-@pytest.mark.parametrize(("program", "table"), PROGRAMS)
+@pytest.mark.parametrize(("program", "options", "table"), PROGRAMS)
 def test_a_benchmark_runs_quickly_and_tells_what_it_found(
-    program: str, table: str, tmp_path: Path
+    program: str, options: list[str], table: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "found.json"
     ended = subprocess.run(
-        [sys.executable, "-m", f"bench.{program}", "--quick", "--json", str(path)],
+        [sys.executable, "-m", f"bench.{program}", "--quick", "--json", str(path), *options],
         cwd=ROOT,
         check=False,
         capture_output=True,

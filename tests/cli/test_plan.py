@@ -29,13 +29,107 @@ def test_the_work_is_counted(trimtab: RunCommand, write_manifest: WriteManifest)
     lines = trimtab("plan", write_manifest()).stdout.splitlines()
 
     train = "train 0 (the best trial's weights are taken)"
-    assert lines[1:6] == [
+    assert lines[1:11] == [
         "# trials      16, 2 at once",
         f"# epochs      204: search 192, {train}, fine-tuning 12",
         "# device      a GPU where one works, else the CPU",
         "# workers     1 for each training",
-        "# candidates  4: dense, pruned, dense-int8, pruned-int8",
+        (
+            "# pruning     Structures by L2, spread Uniform: 50 % of the FLOPs in 3 steps (Cubic),"
+            " widths in multiples of 8"
+        ),
+        "# techniques  int8: 8-bit weights and activations (onnx)",
+        (
+            "#             int8-dynamic: 8-bit linear layers, ranges taken at each inference (onnx);"
+            " only if linear layers hold 50 % of the FLOPs"
+        ),
+        "# formats     onnx",
+        (
+            "# candidates  4: dense, pruned, pruned-int8, dense-int8; where linear layers lead 6, with"
+            " pruned-int8-dynamic, dense-int8-dynamic"
+        ),
+        "# targets     edge: cpu-edge, onnxruntime on cpu, threads 1, batch 1, prefers Speed",
     ]
+
+
+@pytest.mark.parametrize(
+    ("prune", "expected"),
+    [
+        (
+            {"granularity": "Weights", "amount": {"paramsReduction": 0.7}},
+            [
+                "# pruning     Weights by L2, spread Uniform: 70 % of the parameters in 3 steps (Cubic)"
+            ],
+        ),
+        (
+            {
+                "allocation": "Sensitivity",
+                "importance": "Taylor",
+                "amount": {"ratio": 0.3},
+                "schedule": {"steps": 1},
+                "roundTo": 1,
+            },
+            [
+                (
+                    "# pruning     Structures by Taylor, spread Sensitivity:"
+                    " 30 % of the channels in 1 step"
+                ),
+                (
+                    "# sensitivity 3 evaluation(s) of 512 samples per layer,"
+                    " gradients of 512 samples per step"
+                ),
+            ],
+        ),
+    ],
+    ids=["weights", "sensitivity"],
+)
+def test_pruning_is_planned_with_what_it_measures(
+    trimtab: RunCommand,
+    write_manifest: WriteManifest,
+    prune: dict[str, object],
+    expected: list[str],
+) -> None:
+    path = write_manifest(stages={"train": {}, "prune": prune})
+
+    lines = trimtab("plan", path).stdout.splitlines()
+
+    found = [line for line in lines if line.startswith(("# pruning", "# sensitivity"))]
+    assert found == expected
+
+
+def test_a_stage_that_the_profile_skips_is_said_to_be_skipped(
+    trimtab: RunCommand, write_manifest: WriteManifest
+) -> None:
+    targets = [{"name": "dc", "profile": "gpu-server"}]
+    path = write_manifest(
+        targets=targets, constraints=[], stages={"train": {}, "prune": {}, "quantize": {}}
+    )
+
+    lines = trimtab("plan", path).stdout.splitlines()
+
+    assert "# pruning     none: profile gpu-server skips it where no amount is given" in lines
+    assert "# candidates  3: dense, dense-bf16, dense-fp16" in lines
+
+
+def test_each_target_and_each_technique_has_a_line(
+    trimtab: RunCommand, write_manifest: WriteManifest
+) -> None:
+    targets = [
+        {"name": "phone", "profile": "mobile", "runtime": "openvino"},
+        {"name": "dc", "profile": "gpu-server", "device": "cpu", "threads": 1},
+    ]
+    stages = {"train": {}, "quantize": {"method": "Cast", "weights": "bf16"}}
+    path = write_manifest(targets=targets, constraints=[], stages=stages)
+
+    lines = trimtab("plan", path).stdout.splitlines()
+
+    assert "# techniques  bf16: 16-bit weights, bf16 compute (openvino, pt2);" in lines[5]
+    assert lines[5].endswith("16-bit weights, fp32 compute (onnx)")
+    assert lines[6] == "# formats     openvino, pt2, onnx"
+    assert lines[8].startswith("# targets     phone: mobile, openvino on cpu, threads ")
+    assert lines[9] == (
+        "#             dc: gpu-server, torch on cpu, threads 1, batch 32, prefers Accuracy"
+    )
 
 
 @pytest.mark.parametrize(
@@ -122,6 +216,9 @@ def test_programs_get_job_and_work_as_json(
     (plan,) = json.loads(trimtab("plan", "-o", "json", write_manifest()).stdout)
 
     assert plan["work"]["epochs"] == {"search": 192, "train": 0, "finetune": 12, "total": 204}
+    assert plan["work"]["formats"] == ["onnx"]
+    assert plan["work"]["candidates"] == ["dense", "pruned", "pruned-int8", "dense-int8"]
+    assert plan["work"]["conditionalCandidates"] == ["pruned-int8-dynamic", "dense-int8-dynamic"]
     assert plan["job"]["spec"]["stages"]["prune"]["amount"] == {"flopsReduction": 0.5}
 
 

@@ -25,6 +25,7 @@ from trimtab_trainer.reporting._base import (
     ProblemRaised,
     ProblemSolved,
     RunResumed,
+    RunStarted,
     SamplesSkipped,
     StageEnded,
     StageProgress,
@@ -72,12 +73,22 @@ def print_lines(*events: Event) -> list[str]:
 @pytest.mark.parametrize(
     ("event", "line"),
     [
+        (RunStarted(), "starting workers"),
         (RunResumed(5, 2), "going on with attempt 2: 5 trials are done already"),
+        (RunResumed(1, 2), "going on with attempt 2: 1 trial is done already"),
+        (RunResumed(0, 2), "going on with attempt 2"),
         (StageStarted(StageName.PRUNE), "prune: started"),
+        (StageStarted(StageName.TRAIN, 30, 9), "train: going on after epoch 9 of 30"),
+        (StageStarted(StageName.TRAIN, None, 9), "train: going on after epoch 9"),
+        (StageStarted(StageName.SEARCH, 16, 5), "search: started, 16 trials"),
         (StageStarted(StageName.SEARCH, 16), "search: started, 16 trials"),
         (
-            StageProgress(StageName.TRAIN, 3, 12, "epoch", {"accuracy": 0.9}),
-            "train 25%: epoch, accuracy 90.00 %",
+            StageProgress(StageName.TRAIN, 3, 12, "epoch 3/12", {"accuracy": 0.9}),
+            "train 25%: epoch 3/12, accuracy 90.00 %",
+        ),
+        (
+            StageProgress(StageName.PRUNE, 12, 40, "measuring layer 12 of 40: conv3"),
+            "prune 30%: measuring layer 12 of 40: conv3",
         ),
         (
             StageEnded(StageName.PRUNE, StageState.SUCCEEDED, None, "51% removed", 75),
@@ -214,6 +225,19 @@ def test_time_spent_waiting_says_nothing_of_the_pace() -> None:
     assert state.remaining(now=510) == pytest.approx(9 * 10)
 
 
+def test_each_part_of_a_stage_has_a_pace_of_its_own() -> None:
+    state = RunState()
+    state.apply(StageStarted(StageName.PRUNE), now=0)
+    for done in (1, 2, 3, 4):
+        state.apply(StageProgress(StageName.PRUNE, done, 4, "measuring"), now=done)
+    assert state.remaining(now=4) == 0
+
+    # A quarter of the first of three steps took 100 seconds.
+    state.apply(StageProgress(StageName.PRUNE, 0.25, 3, "step 1 of 3"), now=104)
+
+    assert state.remaining(now=104) == pytest.approx(100 * 2.75 / 0.25)
+
+
 def test_an_epoch_that_is_under_way_counts_in_part() -> None:
     state = RunState()
     state.apply(StageStarted(StageName.SEARCH, 4), now=0)
@@ -257,6 +281,41 @@ def test_bars_show_a_part_of_an_epoch_a_second_run_and_what_is_waited_for() -> N
 
     reporter.publish(ProblemSolved(FULL, 10))
     assert run.fields["note"] == "0 of 6 stages"
+
+
+def test_the_bar_of_the_run_says_that_it_starts_until_a_stage_does() -> None:
+    bars = Progress(auto_refresh=False, console=Console(file=io.StringIO(), width=120))
+    reporter = LiveReporter(bars, metric="accuracy", clock=Ticks())
+
+    reporter.publish(RunStarted())
+    assert bars.tasks[0].fields["note"] == "starting workers"
+
+    reporter.publish(StageStarted(StageName.SEARCH, 4))
+    assert bars.tasks[0].fields["note"] == "0 of 6 stages"
+
+
+def test_a_training_that_goes_on_has_the_pace_of_this_start_alone() -> None:
+    state = RunState()
+    state.apply(StageStarted(StageName.TRAIN), now=0)
+    state.apply(StageStarted(StageName.TRAIN, 30, 10), now=0)
+    assert (state.position, state.remaining(now=1)) == (10, None)
+
+    state.apply(StageProgress(StageName.TRAIN, 11, 30, "epoch 11/30"), now=5)
+    assert state.remaining(now=5) == pytest.approx(19 * 5)
+
+
+def test_the_bar_of_a_stage_says_what_it_is_doing() -> None:
+    bars = Progress(auto_refresh=False, console=Console(file=io.StringIO(), width=120))
+    reporter = LiveReporter(bars, metric="accuracy", clock=Ticks())
+
+    reporter.publish(StageProgress(StageName.PRUNE, 12, 40, "measuring layer 12 of 40: conv3"))
+    reporter.publish(StageProgress(StageName.PRUNE, 12.5, 40))
+    _, stage = bars.tasks
+    assert (stage.completed, stage.total) == (12.5, 40)
+    assert stage.fields["note"].startswith("measuring layer 12 of 40: conv3, about")
+
+    reporter.publish(StageStarted(StageName.QUANTIZE))
+    assert stage.fields["note"] == ""
 
 
 def test_bars_show_the_stage_its_trials_and_the_best() -> None:

@@ -27,7 +27,7 @@ def test_findings_of_all_files_are_printed(
 
     assert result.exit_code == 2
     assert f"{path}:1: spec.seed: must be at least 0 (got -1)\n" in result.stdout
-    assert "missing.yaml: (document): must be a readable file" in result.stdout
+    assert "missing.yaml: (document): does not exist\n" in result.stdout
 
 
 def test_a_point_outside_the_space_is_found_at_its_line(

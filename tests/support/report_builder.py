@@ -3,27 +3,29 @@
 The figures are those of a small network on digits; status is derived as the trainer does it.
 """
 
-import hashlib
 import math
 import random
 from dataclasses import dataclass, field
 from typing import Any
 
+from candidate_builder import CANDIDATES, TARGET, digest_text, make_candidate
 from trimtab_api.defaults import expand_job
+from trimtab_api.explanation import explain_choices
 from trimtab_api.fingerprint import fingerprint_job
 from trimtab_api.outcome import RunFacts, build_status
 from trimtab_api.reports import (
     BaselineReport,
     CandidateReport,
     EpochReport,
+    PrunedLayerReport,
     PruneStepReport,
     RunReport,
     TrialFailure,
     TrialReport,
 )
-from trimtab_api.stages import STAGE_ORDER, StageName, StageReason, StageState
+from trimtab_api.stages import STAGE_ORDER, StageName, StageState
 from trimtab_api.v1alpha1.conditions import DegradedReason, FailedReason
-from trimtab_api.v1alpha1.goals import Profile
+from trimtab_api.v1alpha1.goals import Profile, TargetDevice
 from trimtab_api.v1alpha1.job import OptimizationJob
 from trimtab_api.v1alpha1.status import (
     BudgetStatus,
@@ -47,15 +49,6 @@ __all__ = [
     "make_trials",
 ]
 
-_TARGET = "edge"
-_FIGURES: dict[str, tuple[float, ...]] = {
-    # accuracy, test, params, flops, MiB, MiB zstd, p50, p95, 1/s, memory
-    "dense": (0.9778, 0.9704, 94_538, 9.64e6, 0.3652, 0.3388, 0.1410, 0.1523, 7010, 61.2),
-    "pruned": (0.9741, 0.9667, 41_290, 4.71e6, 0.1622, 0.1504, 0.0893, 0.0961, 11100, 60.8),
-    "dense-int8": (0.9778, 0.9704, 94_538, 9.64e6, 0.1049, 0.0871, 0.0902, 0.0988, 10950, 61.0),
-    "pruned-int8": (0.9704, 0.9630, 41_290, 4.71e6, 0.0518, 0.0402, 0.0731, 0.0794, 13600, 60.5),
-}
-
 
 def make_manifest(**changes: Any) -> dict[str, Any]:
     """Return a valid manifest as plain data; `changes` replace fields of its spec."""
@@ -65,10 +58,10 @@ def make_manifest(**changes: Any) -> dict[str, Any]:
         "dataset": {"builtin": "digits"},
         "constraints": [
             {"metric": "accuracy", "maxDrop": 0.01},
-            {"metric": "size_mib", "target": _TARGET, "max": 0.2},
-            {"metric": "speedup", "target": _TARGET, "min": 1.5},
+            {"metric": "size_mib", "target": TARGET, "max": 0.2},
+            {"metric": "speedup", "target": TARGET, "min": 1.5},
         ],
-        "targets": [{"name": _TARGET, "profile": "cpu-edge", "threads": 1}],
+        "targets": [{"name": TARGET, "profile": "cpu-edge", "threads": 1}],
         "stages": {
             "search": {"numTrials": 16, "parallelTrials": 2},
             "train": {"epochs": 12},
@@ -92,8 +85,10 @@ class ReportParts:
     trials: list[TrialReport] = field(default_factory=list)
     training: list[EpochReport] = field(default_factory=list)
     prune_steps: list[PruneStepReport] = field(default_factory=list)
+    pruned_layers: list[PrunedLayerReport] = field(default_factory=list)
     candidates: list[CandidateReport] = field(default_factory=list)
     stages: dict[StageName, StageStatus] = field(default_factory=dict)
+    has_budget: bool = True
     budget_spent: dict[str, float] = field(default_factory=dict)
     failure: tuple[FailedReason, str] | None = None
     finished: bool = True
@@ -101,6 +96,7 @@ class ReportParts:
     had_problem: bool = False
     extended: bool = False
     precision: PrecisionStatus = field(default_factory=lambda: PrecisionStatus(dtype="fp32"))
+    devices: dict[str, TargetDevice] = field(default_factory=lambda: {TARGET: TargetDevice.CPU})
     warnings: tuple[str, ...] = ()
 
     def build(self) -> RunReport:
@@ -118,6 +114,11 @@ class ReportParts:
             if dense
             else None
         )
+        choices = (
+            explain_choices(self.candidates, baseline.metrics, expanded.spec, linear_share=0.1)
+            if baseline and self.finished
+            else ()
+        )
         return RunReport(
             name=job.metadata.name,
             fingerprint=fingerprint_job(job),
@@ -128,10 +129,12 @@ class ReportParts:
             trials=tuple(self.trials),
             training=tuple(self.training),
             prune_steps=tuple(self.prune_steps),
+            pruned_layers=tuple(self.pruned_layers),
             candidates=tuple(self.candidates),
+            choices=choices,
             data={
                 "samples": {"train": 1257, "validation": 270, "test": 270},
-                "digest": _digest("digits"),
+                "digest": digest_text("digits"),
             },
             environment={
                 "python": "3.11.7",
@@ -161,7 +164,7 @@ class ReportParts:
                 spent=self.budget_spent,
                 remaining=0.01 - sum(self.budget_spent.values()),
             )
-            if baseline
+            if baseline and self.has_budget
             else None,
             precision=self.precision,
             failure=self.failure,
@@ -171,6 +174,7 @@ class ReportParts:
             finished=self.finished,
             node="bench-host",
             proxy=True,
+            devices=self.devices,
         )
 
 
@@ -187,7 +191,7 @@ def make_missed_report() -> RunReport:
         entry.model_copy(
             update={
                 "feasible": False,
-                "rejected": entry.rejected or f"speedup@{_TARGET} min 4 is missed",
+                "rejected": entry.rejected or f"speedup@{TARGET} min 4 is missed",
             }
         )
         for entry in parts.candidates
@@ -256,49 +260,14 @@ def make_parts() -> ReportParts:
             _prune_step(2, 0.31, 49_122, 5.30e6, 0.9741, kept=True),
             _prune_step(3, 0.36, 41_290, 4.71e6, 0.9741, kept=True),
         ],
-        candidates=[make_candidate(name) for name in _FIGURES],
+        pruned_layers=[
+            PrunedLayerReport(layer=layer, kind="Filters", before=before, after=after)
+            for layer, before, after in (("conv1", 32, 24), ("conv2", 64, 40), ("conv3", 64, 64))
+        ],
+        candidates=[make_candidate(name) for name in CANDIDATES],
         stages=_complete_stages(best),
         budget_spent={"prune": 0.0037, "quantize": 0.0037},
     )
-
-
-def make_candidate(name: str, **changes: Any) -> CandidateReport:
-    """Return a measured candidate; `dense-int8` gains nothing and is rejected."""
-    accuracy, test, params, flops, size, packed, p50, p95, rate, memory = _FIGURES[name]
-    stage = StageName.QUANTIZE if name.endswith("int8") else StageName.PRUNE
-    rejected = "speedup@edge min 1.6 is missed: 1.563" if name == "dense-int8" else None
-    on_target = {
-        "size_mib": size,
-        "size_compressed_mib": packed,
-        "latency_p50_ms": p50,
-        "latency_p95_ms": p95,
-        "throughput_per_s": rate,
-        "memory_mib": memory,
-        "contention": 0.021,
-        "speedup": _FIGURES["dense"][6] / p50,
-    }
-    fields: dict[str, Any] = {
-        "id": name,
-        "stage": StageName.TRAIN if name == "dense" else stage,
-        "parent": None if name == "dense" else name.removesuffix("-int8"),
-        "artifact": f"artifacts/{name}.onnx",
-        "digest": _digest(name),
-        "format": "onnx",
-        "metrics": {
-            "accuracy": accuracy,
-            "loss": 0.11 - accuracy / 20,
-            "params": params,
-            "flops": flops,
-            **{f"{metric}@{_TARGET}": value for metric, value in on_target.items()},
-        },
-        "test_metrics": {"accuracy": test},
-        "feasible": rejected is None and name != "dense",
-        "rejected": rejected,
-        "reason": StageReason.NO_GAIN if rejected else None,
-    }
-    if name == "pruned":
-        fields["parent"] = "dense"
-    return CandidateReport(**{**fields, **changes})
 
 
 def make_trials(count: int = 16, *, seed: int = 3) -> list[TrialReport]:
@@ -391,7 +360,3 @@ def _stage(name: StageName, state: StageState, *, message: str) -> StageStatus:
 
 def _dump(job: OptimizationJob) -> dict[str, Any]:
     return job.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

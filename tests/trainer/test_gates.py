@@ -1,5 +1,6 @@
 """Whole jobs in one process with a stand-in where a back-end must misbehave on cue."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from trimtab_trainer.benchmarking.latency import Measurement
 from trimtab_trainer.execution.in_process import InProcessExecutor
 from trimtab_trainer.exporting.artifact import ExportedFile, describe_file
 from trimtab_trainer.reporting._base import AbstractReporter, Event
-from trimtab_trainer.stages import _work, quantize
+from trimtab_trainer.stages import _manifest, _quantize_work, _work
 
 
 class Silence(AbstractReporter):
@@ -34,6 +35,13 @@ def start_in_process(
     return InProcessExecutor(slots=slots, make_bench=make_bench, code_dir=code_dir)
 
 
+def write_module(folder: Path, text: str) -> str:
+    """Write a module of the user; each folder's has another name, because one process imports all."""
+    name = f"code_{folder.name}"
+    (folder / f"{name}.py").write_text(text)
+    return name
+
+
 def run_job(folder: Path, monkeypatch: pytest.MonkeyPatch, **spec: object) -> RunReport:
     monkeypatch.setattr(pipeline, "RayExecutor", start_in_process)
     document = {
@@ -45,7 +53,7 @@ def run_job(folder: Path, monkeypatch: pytest.MonkeyPatch, **spec: object) -> Ru
             "dataset": {"builtin": "digits"},
             "stages": {
                 "train": {"epochs": 1},
-                "quantize": {"calibration": {"samples": 16}},
+                "quantize": {"method": "Static", "calibration": {"samples": 16}},
                 "benchmark": {"repeats": 5},
             },
             **spec,
@@ -68,7 +76,8 @@ def stage(report: RunReport, name: StageName) -> StageStatus:
 def measure_int8_slower(files: Mapping[str, Path], **_: object) -> dict[str, Measurement]:
     """Stand for a processor without 8-bit instructions."""
     return {
-        name: Measurement(2.0 if "int8" in name else 1.0, 3.0, 100.0, 80.0, 0.0) for name in files
+        name: Measurement(2.0 if "int8" in name else 1.0, 3.0, 100.0, 80.0, 0.0, device="cpu")
+        for name in files
     }
 
 
@@ -81,14 +90,14 @@ def test_f69_a_candidate_neither_smaller_nor_faster_leaves_its_parent_selected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_work, "measure", measure_int8_slower)
-    monkeypatch.setattr(quantize, "describe_file", describe_as_large)
+    monkeypatch.setattr(_quantize_work, "describe_file", describe_as_large)
     report = run_job(tmp_path, monkeypatch)
     ended = stage(report, StageName.QUANTIZE)
     assert (ended.state, ended.reason) == ("Succeeded", "NoGain")
     assert report.status.targets[0].candidate == "dense"
     rejected = next(entry for entry in report.candidates if entry.id == "dense-int8")
     assert rejected.rejected is not None
-    assert "latency_p50_ms 2 against 1 ms" in rejected.rejected
+    assert "2× slower" in rejected.rejected
 
 
 @pytest.mark.parametrize(("prefer", "shipped"), [("Size", "dense-int8"), ("Speed", "dense")])
@@ -111,6 +120,27 @@ def test_f69_smaller_but_slower_stays_a_candidate_and_prefer_decides(
     assert report.status.targets[0].candidate == shipped
 
 
+LOPSIDED = """
+import torch
+from torch import nn
+
+class Lopsided(nn.Module):
+    # One weight is a thousand times larger than the others and meets an input that is always zero:
+    # one scale for the layer leaves nothing of the others.
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(64, 32)
+        self.wide = nn.Linear(33, 32)
+        self.last = nn.Linear(32, 10)
+        with torch.no_grad():
+            self.wide.weight[:, 32] = 3000.0
+
+    def forward(self, x):
+        x = torch.relu(self.first(x.flatten(1)))
+        x = torch.relu(self.wide(nn.functional.pad(x, (0, 1))))
+        return self.last(x)
+"""
+
 UNEXPORTABLE = """
 import torch
 from torch import nn
@@ -128,11 +158,159 @@ class Bessel(nn.Module):
 def test_f70_a_failed_export_names_the_operator_and_keeps_the_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "bessel.py").write_text(UNEXPORTABLE)
-    report = run_job(tmp_path, monkeypatch, model={"entrypoint": "bessel:Bessel"})
+    module = write_module(tmp_path, UNEXPORTABLE)
+    report = run_job(tmp_path, monkeypatch, model={"entrypoint": f"{module}:Bessel"})
     ended = stage(report, StageName.EXPORT)
     assert (ended.state, ended.reason) == ("Failed", "ExportFailed")
     assert "bessel_j0" in ended.message
     assert {entry.type for entry in report.status.conditions} >= {ConditionType.FAILED}
     assert (tmp_path / "run" / "checkpoints" / "train" / "model.safetensors").is_file()
     assert not list((tmp_path / "run").rglob("*.onnx"))
+
+
+def test_f70_a_further_format_that_fails_is_named_and_the_others_are_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = write_module(tmp_path, UNEXPORTABLE)
+    report = run_job(
+        tmp_path,
+        monkeypatch,
+        model={"entrypoint": f"{module}:Bessel"},
+        targets=[{"name": "box", "profile": "cpu-server", "runtime": "torch"}],
+        stages={
+            "train": {"epochs": 1},
+            "export": {"formats": ["onnx", "pt2"]},
+            "benchmark": {"repeats": 5},
+        },
+    )
+    ended = stage(report, StageName.EXPORT)
+    assert (ended.state, ended.reason) == ("Failed", "ExportFailed")
+    assert "bessel_j0" in ended.message
+    assert report.status.state == "Complete"
+    published = json.loads((tmp_path / "run" / "artifacts" / "manifest.json").read_text())
+    assert [entry["format"] for entry in published["artifacts"]] == ["pt2"]
+    assert not list((tmp_path / "run").rglob("*.onnx"))
+
+
+def test_f71_a_file_without_an_entry_in_the_manifest_is_published_once_by_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = tmp_path / "run" / "artifacts" / "manifest.json"
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_manifest, "write_json", crash)
+        with pytest.raises(KeyboardInterrupt):
+            run_job(tmp_path, patch)
+    assert (tmp_path / "run" / "artifacts" / "dense.onnx").is_file()
+    assert not manifest.exists()
+    report = run_job(tmp_path, monkeypatch)
+    published = json.loads(manifest.read_text())["artifacts"]
+    assert [entry["candidate"] for entry in published] == ["dense", "dense-int8"]
+    assert [entry["sha256"] for entry in published] == [
+        candidate.digest for candidate in report.candidates
+    ]
+
+
+CONSTANT = """
+import torch
+from torch.utils.data import TensorDataset
+
+def load():
+    labels = torch.arange(24) % 2
+    return {
+        "train": TensorDataset(torch.full((24, 1, 8, 8), 0.5), labels),
+        "validation": TensorDataset(torch.rand(8, 1, 8, 8), labels[:8]),
+    }
+"""
+
+
+def test_f68_constant_calibration_samples_fail_the_stage_and_keep_the_float_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = write_module(tmp_path, CONSTANT)
+    report = run_job(
+        tmp_path,
+        monkeypatch,
+        dataset={"entrypoint": f"{module}:load"},
+        model={"builtin": "mlp", "args": {"num_classes": 2}},
+    )
+    ended = stage(report, StageName.QUANTIZE)
+    assert (ended.state, ended.reason) == ("Failed", "CalibrationInvalid")
+    assert "every value is 0.5" in ended.message
+    assert report.status.state == "Complete"
+    assert report.status.targets[0].candidate == "dense"
+
+
+def test_f68_a_network_without_a_layer_to_quantize_fails_the_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = {
+        "train": {"epochs": 1},
+        "quantize": {"method": "Static", "keepFloat": ["*"], "calibration": {"samples": 16}},
+        "benchmark": {"repeats": 5},
+    }
+    report = run_job(tmp_path, monkeypatch, stages=stages)
+    ended = stage(report, StageName.QUANTIZE)
+    assert (ended.state, ended.reason) == ("Failed", "OperatorUnsupported")
+    assert report.status.targets[0].candidate == "dense"
+
+
+def test_f67_the_layer_that_hurts_stays_float_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = write_module(tmp_path, LOPSIDED)
+    report = run_job(
+        tmp_path,
+        monkeypatch,
+        model={"entrypoint": f"{module}:Lopsided"},
+        constraints=[{"metric": "accuracy", "maxDrop": 0.02}],
+        stages={
+            "train": {"epochs": 12, "learningRate": 0.005},
+            "quantize": {"method": "Static", "perChannel": False},
+            "benchmark": {"repeats": 5},
+        },
+    )
+    ended = stage(report, StageName.QUANTIZE)
+    assert (ended.state, ended.reason) == ("Succeeded", "LayersKeptFloat")
+    quantized = next(entry for entry in report.candidates if entry.id == "dense-int8")
+    assert quantized.reason is None
+    assert quantized.details["layersFloat"] == ["wide"]
+    assert quantized.details["layersQuantized"] == ["first", "last"]
+    assert report.status.budget is not None
+    assert report.status.budget.remaining >= 0
+
+
+def test_f67_without_the_fallback_the_budget_is_exceeded_and_the_nearest_ships(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = write_module(tmp_path, LOPSIDED)
+    report = run_job(
+        tmp_path,
+        monkeypatch,
+        model={"entrypoint": f"{module}:Lopsided"},
+        constraints=[
+            {"metric": "accuracy", "maxDrop": 0.02},
+            {"metric": "size_mib", "minGainRatio": 0.5},
+        ],
+        stages={
+            "train": {"epochs": 12, "learningRate": 0.005},
+            "quantize": {"method": "Static", "perChannel": False, "onMiss": []},
+            "benchmark": {"repeats": 5},
+        },
+    )
+    quantized = next(entry for entry in report.candidates if entry.id == "dense-int8")
+    assert quantized.reason == "BudgetExceeded"
+    assert report.status.state == "Complete"
+    goals = next(entry for entry in report.status.conditions if entry.type == "GoalsMet")
+    assert goals.status == "False"
+
+
+def test_f67_a_budget_below_two_samples_is_called_noise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    constraints = [{"metric": "accuracy", "maxDrop": 0.0001}]
+    report = run_job(tmp_path, monkeypatch, constraints=constraints)
+    assert any("BudgetBelowNoise" in warning for warning in report.warnings)

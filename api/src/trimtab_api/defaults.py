@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trimtab_api.spaces import grid_points, grid_size, is_finite_space
-from trimtab_api.v1alpha1.goals import Objective, Prefer, Profile, Target
+from trimtab_api.techniques import choose_technique, plan_candidates
+from trimtab_api.v1alpha1.goals import Objective, Prefer, Profile, Runtime, Target, TargetDevice
 from trimtab_api.v1alpha1.job import OptimizationJob, Spec
-from trimtab_api.v1alpha1.prune import Amount, Prune
+from trimtab_api.v1alpha1.prune import Amount, Granularity, Prune
+from trimtab_api.v1alpha1.quantize import Quantize, QuantizeMethod
 from trimtab_api.v1alpha1.runtime import FailureAction
 from trimtab_api.v1alpha1.search import (
     Categorical,
@@ -41,14 +43,18 @@ _EPOCHS = 10
 _FINETUNE_RATE = 0.1
 _FAILED_SHARE = 0.2
 _FAILED_LEAST = 3
+_WEIGHTS_AMOUNT = Amount(ratio=0.5)
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileDefaults:
     """What a profile sets where the manifest says nothing."""
 
-    flops_reduction: float
+    flops_reduction: float | None
+    """None: stage prune is skipped where the manifest gives no amount."""
     round_to: int
+    runtime: Runtime
+    device: TargetDevice
     batch_size: int
     threads: int | None
     """None: all cores."""
@@ -58,12 +64,60 @@ class ProfileDefaults:
 
 
 PROFILES: dict[Profile, ProfileDefaults] = {
-    Profile.CPU_EDGE: ProfileDefaults(0.5, 8, 1, 2, Prefer.SPEED, "latency_p95_ms"),
-    Profile.CPU_SERVER: ProfileDefaults(0.3, 8, 8, None, Prefer.SPEED, "throughput_per_s"),
+    Profile.MOBILE: ProfileDefaults(
+        flops_reduction=0.5,
+        round_to=8,
+        runtime=Runtime.ONNXRUNTIME,
+        device=TargetDevice.CPU,
+        batch_size=1,
+        threads=2,
+        prefer=Prefer.SIZE,
+        speed_metric="latency_p95_ms",
+    ),
+    Profile.CPU_EDGE: ProfileDefaults(
+        flops_reduction=0.5,
+        round_to=8,
+        runtime=Runtime.ONNXRUNTIME,
+        device=TargetDevice.CPU,
+        batch_size=1,
+        threads=2,
+        prefer=Prefer.SPEED,
+        speed_metric="latency_p95_ms",
+    ),
+    Profile.GPU_EDGE: ProfileDefaults(
+        flops_reduction=0.4,
+        round_to=16,
+        runtime=Runtime.ONNXRUNTIME,
+        device=TargetDevice.CUDA,
+        batch_size=1,
+        threads=None,
+        prefer=Prefer.SPEED,
+        speed_metric="latency_p95_ms",
+    ),
+    Profile.CPU_SERVER: ProfileDefaults(
+        flops_reduction=0.3,
+        round_to=8,
+        runtime=Runtime.ONNXRUNTIME,
+        device=TargetDevice.CPU,
+        batch_size=8,
+        threads=None,
+        prefer=Prefer.SPEED,
+        speed_metric="throughput_per_s",
+    ),
+    Profile.GPU_SERVER: ProfileDefaults(
+        flops_reduction=None,
+        round_to=16,
+        runtime=Runtime.TORCH,
+        device=TargetDevice.CUDA,
+        batch_size=32,
+        threads=None,
+        prefer=Prefer.ACCURACY,
+        speed_metric="throughput_per_s",
+    ),
 }
 
 DETECTED_PROFILE = Profile.CPU_SERVER
-"""The profile of a local target that names none: there are no profiles for GPUs yet."""
+"""The profile of a local target that names none."""
 
 DEFAULT_PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
@@ -123,6 +177,7 @@ def expand_job(job: OptimizationJob, *, cores: int, detected: Profile) -> Optimi
         "prune": _expand_prune(stages.prune, stages.train, PROFILES[first])
         if stages.prune
         else None,
+        "quantize": _expand_quantize(stages.quantize) if stages.quantize else None,
     }
     return job.model_copy(
         update={
@@ -140,6 +195,8 @@ def _expand_target(target: Target, cores: int, detected: Profile) -> Target:
         update={
             "profile": profile,
             "prefer": target.prefer or defaults.prefer,
+            "runtime": target.runtime or defaults.runtime,
+            "device": target.device or defaults.device,
             "batch_size": target.batch_size or defaults.batch_size,
             "threads": min(target.threads or defaults.threads or cores, cores),
         }
@@ -188,12 +245,23 @@ def _expand_prune(prune: Prune, train: Train | None, profile: ProfileDefaults) -
     if finetune.learning_rate is None and train is not None:
         rate = _FINETUNE_RATE * train.learning_rate
         finetune = finetune.model_copy(update={"learning_rate": rate})
-    return prune.model_copy(
-        update={
-            "amount": prune.amount or Amount(flops_reduction=profile.flops_reduction),
-            "round_to": prune.round_to or profile.round_to,
-            "finetune": finetune,
-        }
+    filled = prune.model_copy(update={"finetune": finetune})
+    if prune.granularity is Granularity.WEIGHTS:
+        # Widths stay as they are, so there is nothing to round.
+        return filled.model_copy(update={"amount": prune.amount or _WEIGHTS_AMOUNT})
+    amount = prune.amount
+    if amount is None and profile.flops_reduction is not None:
+        amount = Amount(flops_reduction=profile.flops_reduction)
+    rounding = prune.round_to or profile.round_to
+    return filled.model_copy(update={"amount": amount, "round_to": rounding})
+
+
+def _expand_quantize(quantize: Quantize) -> Quantize:
+    if quantize.method is QuantizeMethod.AUTO:
+        return quantize
+    technique = choose_technique(quantize)
+    return quantize.model_copy(
+        update={"weights": technique.weights, "activations": technique.activations}
     )
 
 
@@ -208,7 +276,9 @@ class WorkPlan:
     """Epochs of the final training; 0 where the best trial's weights are taken."""
     finetune_epochs: int
     candidates: tuple[str, ...]
-    """Every model that is exported, evaluated and measured."""
+    """Every model that is exported, evaluated and measured, at most 8."""
+    conditional: tuple[str, ...]
+    """What comes to them, within the 8, where linear layers hold most of the FLOPs."""
 
     @property
     def epochs(self) -> int:
@@ -221,16 +291,17 @@ def count_work(spec: Spec) -> WorkPlan:
     stages = spec.stages
     epochs = (stages.train.epochs or 0) if stages.train else 0
     trials = _count_trials(stages.search) if stages.search else 0
-    floats = ["dense", "pruned"] if stages.prune else ["dense"]
-    candidates = [*floats, *(f"{name}-int8" for name in floats)] if stages.quantize else floats
+    candidates = plan_candidates(spec, linear_share=0.0)
+    linear = plan_candidates(spec, linear_share=1.0)
+    # Without an amount, the profile skips the stage.
+    prune = stages.prune if stages.prune and stages.prune.amount else None
     return WorkPlan(
         trials=trials,
         search_epochs=trials * epochs,
         train_epochs=0 if trials else epochs,
-        finetune_epochs=stages.prune.schedule.steps * stages.prune.finetune.epochs
-        if stages.prune
-        else 0,
-        candidates=tuple(candidates),
+        finetune_epochs=prune.schedule.steps * prune.finetune.epochs if prune else 0,
+        candidates=candidates,
+        conditional=tuple(name for name in linear if name not in candidates),
     )
 
 

@@ -8,16 +8,19 @@ stays with `selection`, which judges all limits.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from trimtab_api.metrics import KNOWN_METRICS, MetricScope
+from trimtab_api.metrics import KNOWN_METRICS, TRIAL_METRICS, MetricScope
 from trimtab_api.selection import ROUNDING, describe_constraint
+from trimtab_api.techniques import plan_techniques
 from trimtab_api.v1alpha1.goals import Constraint
 from trimtab_api.v1alpha1.job import Spec, Stages
+from trimtab_api.v1alpha1.prune import Granularity
+from trimtab_api.v1alpha1.quantize import WeightDtype
 
 __all__ = ["TrialLimit", "find_violations", "trial_limits"]
 
 _MIB = 2**20
 _FLOAT_BYTES = 4
-_QUANTIZED_BYTES = 1
+_BYTES = {WeightDtype.INT8: 1, WeightDtype.FP16: 2, WeightDtype.BF16: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +74,16 @@ def trial_limits(spec: Spec) -> tuple[TrialLimit, ...]:
     """Return the constraints of an expanded spec that a trial can tell, in its order.
 
     These are the bounds on validation metrics and on `params` and `flops`, and the largest
-    `size_mib`, which is estimated from the parameters. What is measured on a target and what
-    compares with the baseline is not known in a trial. The largest size is judged against the
+    `size_mib`, which is estimated from the parameters. What is measured on a target, what compares
+    with the baseline and what comes of pruning weights is not known in a trial. The largest size is judged against the
     least that the later stages can leave, and not at all where their amount tells nothing of it.
     """
-    limits = (_trial_limit(constraint, spec.stages) for constraint in spec.constraints)
+    limits = (_trial_limit(constraint, spec) for constraint in spec.constraints)
     return tuple({limit.name: limit for limit in limits if limit is not None}.values())
 
 
-def _trial_limit(constraint: Constraint, stages: Stages) -> TrialLimit | None:
-    judged = _find_judged(constraint, stages)
+def _trial_limit(constraint: Constraint, spec: Spec) -> TrialLimit | None:
+    judged = _find_judged(constraint, spec)
     if judged is None:
         return None
     metric, share = judged
@@ -93,32 +96,43 @@ def _trial_limit(constraint: Constraint, stages: Stages) -> TrialLimit | None:
     )
 
 
-def _find_judged(constraint: Constraint, stages: Stages) -> tuple[str, float] | None:
+def _find_judged(constraint: Constraint, spec: Spec) -> tuple[str, float] | None:
     """Return the trial's metric that tells of a constraint, and which share of it is judged."""
     if constraint.max is None and constraint.min is None:
         return None
     known = KNOWN_METRICS.get(constraint.metric)
-    # The later stages only make a network smaller: a least size is told by what it has now.
     if known is None or known.scope is MetricScope.VALIDATION:
         return constraint.metric, 1.0
-    if known.scope is MetricScope.STATIC and constraint.min is not None:
+    if known.scope is MetricScope.TARGET:
+        return _find_judged_size(constraint, spec)
+    if constraint.metric not in TRIAL_METRICS:
+        return None
+    # The later stages only make a network smaller: a least size is told by what it has now.
+    if constraint.min is not None:
         return constraint.metric, 1.0
-    if known.scope is MetricScope.STATIC:
-        left = _least_left(constraint.metric, stages)
-        return None if left is None else (constraint.metric, left)
+    left = _least_left(constraint.metric, spec.stages)
+    return None if left is None else (constraint.metric, left)
+
+
+def _find_judged_size(constraint: Constraint, spec: Spec) -> tuple[str, float] | None:
     if constraint.metric != "size_mib" or constraint.max is None:
         return None
-    left = _least_left("params", stages)
-    weight = _FLOAT_BYTES if stages.quantize is None else _QUANTIZED_BYTES
-    return None if left is None else ("params", left * weight / _MIB)
+    left = _least_left("params", spec.stages)
+    return None if left is None else ("params", left * _least_bytes(spec) / _MIB)
 
 
 def _least_left(metric: str, stages: Stages) -> float | None:
     """Return the share of a static metric that pruning aims to leave; None where it is unknown."""
-    if stages.prune is None:
+    if stages.prune is None or stages.prune.granularity is Granularity.WEIGHTS:
         return 1.0
     amount = stages.prune.amount
-    if amount is None:
-        return None
+    if amount is None:  # the first target's profile skips the stage
+        return 1.0
     cut = amount.params_reduction if metric == "params" else amount.flops_reduction
     return None if cut is None else 1.0 - cut
+
+
+def _least_bytes(spec: Spec) -> int:
+    """Return the bytes of a weight in the narrowest of the files that a job builds."""
+    techniques = plan_techniques(spec, linear_share=None)
+    return min((_BYTES[technique.weights] for technique in techniques), default=_FLOAT_BYTES)

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from trimtab_api.v1alpha1.goals import Direction
 
-__all__ = ["KNOWN_METRICS", "KnownMetric", "MetricScope", "metric_key"]
+__all__ = ["KNOWN_METRICS", "TRIAL_METRICS", "KnownMetric", "MetricScope", "metric_key"]
 
 
 class MetricScope(StrEnum):
@@ -52,6 +52,9 @@ KNOWN_METRICS: dict[str, KnownMetric] = {
     "flops": KnownMetric(
         MetricScope.STATIC, Direction.MINIMIZE, "count", "FLOPs of one sample, two per MAC"
     ),
+    "sparsity": KnownMetric(
+        MetricScope.STATIC, Direction.MAXIMIZE, "fraction", "share of the weights that are zero"
+    ),
     "size_mib": _target(Direction.MINIMIZE, "MiB", "size of the artifact"),
     "size_compressed_mib": _target(
         Direction.MINIMIZE, "MiB", "size of the artifact compressed by zstd"
@@ -60,13 +63,22 @@ KNOWN_METRICS: dict[str, KnownMetric] = {
     "latency_p95_ms": _target(
         Direction.MINIMIZE, "ms", "95th percentile of the time of one inference"
     ),
-    "throughput_per_s": _target(Direction.MAXIMIZE, "1/s", "samples per second"),
+    "throughput_per_s": _target(
+        Direction.MAXIMIZE, "1/s", "samples per second of the median inference"
+    ),
     "memory_mib": _target(
         Direction.MINIMIZE, "MiB", "peak memory of a fresh process that runs the model"
     ),
     "speedup": _target(Direction.MAXIMIZE, "ratio", "p50 of the baseline over its own"),
 }
 """By name."""
+
+TRIAL_METRICS: tuple[str, ...] = tuple(
+    name
+    for name, known in KNOWN_METRICS.items()
+    if known.scope is not MetricScope.TARGET and name != "sparsity"
+)
+"""What a trial can tell; zeros come only with pruning."""
 
 
 def metric_key(metric: str, target: str | None = None) -> str:

@@ -6,14 +6,15 @@ status from the progress report. Nothing is patched in place: a lost update heal
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from trimtab_api.metrics import KNOWN_METRICS, MetricScope, metric_key
+from trimtab_api.metrics import metric_key
+from trimtab_api.pareto import find_front
 from trimtab_api.reports import BaselineReport, CandidateReport, TrialReport
 from trimtab_api.selection import (
     Pick,
     describe_constraint,
-    metric_direction,
+    file_for,
     pick_candidate,
     worsening,
 )
@@ -26,7 +27,7 @@ from trimtab_api.v1alpha1.conditions import (
     FailedReason,
     GoalsMetReason,
 )
-from trimtab_api.v1alpha1.goals import Constraint, Direction
+from trimtab_api.v1alpha1.goals import Constraint, Direction, Target, TargetDevice
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_api.v1alpha1.status import (
     BaselineStatus,
@@ -37,7 +38,6 @@ from trimtab_api.v1alpha1.status import (
     FailureCount,
     JobState,
     ParameterValue,
-    ParetoPoint,
     PrecisionStatus,
     ResultStatus,
     StageStatus,
@@ -88,11 +88,14 @@ class RunFacts:
     """Where targets were measured."""
     proxy: bool = False
     """Whether that is another machine than the target's."""
+    devices: Mapping[str, TargetDevice] = field(default_factory=dict)
+    """Target → the device that it was measured on."""
 
 
 def build_status(facts: RunFacts) -> Status:
     """Return the status that these facts amount to."""
     picks = _pick_for_targets(facts) if facts.finished else {}
+    front = find_front(facts.candidates, facts.baseline, facts.spec)
     stage = _current_stage(facts.stages)
     state = _job_state(facts)
     status = Status(
@@ -109,11 +112,12 @@ def build_status(facts: RunFacts) -> Status:
         if facts.baseline
         else None,
         budget=facts.budget,
-        pareto=_pareto_front(facts)[:_PARETO],
-        pareto_total=len(_pareto_front(facts)),
+        pareto=front[:_PARETO],
+        pareto_total=len(front),
         stages=facts.stages,
-        targets=tuple(_target_status(facts, name, pick) for name, pick in picks.items())
-        or tuple(TargetStatus(name=target.name) for target in facts.spec.targets),
+        targets=tuple(
+            _target_status(facts, target, picks.get(target.name)) for target in facts.spec.targets
+        ),
         result=_result(facts, next(iter(picks.values()))) if picks else None,
         precision=facts.precision,
         failures=tuple(_count_failures(facts.trials)),
@@ -157,10 +161,11 @@ def best_trial(trials: Sequence[TrialReport], spec: Spec) -> BestTrial | None:
 
 def _pick_for_targets(facts: RunFacts) -> dict[str, Pick]:
     baseline = facts.baseline.metrics if facts.baseline else {}
-    return {
+    picks = {
         target.name: pick_candidate(facts.candidates, baseline, facts.spec, target)
         for target in facts.spec.targets
     }
+    return {name: pick for name, pick in picks.items() if pick is not None}
 
 
 def _job_state(facts: RunFacts) -> JobState:
@@ -204,9 +209,13 @@ def _terminal_conditions(facts: RunFacts, picks: Sequence[Pick]) -> Iterator[Con
 
 def _goals_condition(facts: RunFacts, picks: Sequence[Pick]) -> Condition:
     kind = ConditionType.GOALS_MET
-    if not picks:
+    if not facts.finished:
         return _condition(kind, "Unknown", GoalsMetReason.NOT_MEASURED, "", facts.now)
     missed = [pick for pick in picks if not pick.feasible]
+    unmeasured = list(_name_unmeasured(facts, picks))
+    if unmeasured and not missed:
+        reason = GoalsMetReason.TARGET_UNMEASURED
+        return _condition(kind, "False", reason, "; ".join(unmeasured), facts.now)
     if not missed:
         text = f"{len(facts.spec.constraints)} limits kept on {len(picks)} target(s)"
         return _condition(kind, "True", GoalsMetReason.ALL_CONSTRAINTS_MET, text, facts.now)
@@ -216,7 +225,16 @@ def _goals_condition(facts: RunFacts, picks: Sequence[Pick]) -> Condition:
         if worst is not None and _is_budget(worst.constraint, facts.spec)
         else GoalsMetReason.CONSTRAINT_MISSED
     )
-    return _condition(kind, "False", reason, "; ".join(_missed(missed)), facts.now)
+    text = "; ".join([*_missed(missed), *unmeasured])
+    return _condition(kind, "False", reason, text, facts.now)
+
+
+def _name_unmeasured(facts: RunFacts, picks: Sequence[Pick]) -> Iterator[str]:
+    """Yield a note that names the targets for which no candidate has figures, if there are any."""
+    measured = {pick.target for pick in picks}
+    names = [entry.name for entry in facts.spec.targets if entry.name not in measured]
+    if names:
+        yield f"no figures on {', '.join(names)}"
 
 
 def _is_budget(constraint: Constraint, spec: Spec) -> bool:
@@ -249,12 +267,14 @@ def _message(facts: RunFacts, picks: Sequence[Pick]) -> str:
         return shorten(f"{facts.failure[0]}: {facts.failure[1]}")
     if facts.problem is not None:
         return shorten(f"{facts.problem[0]}: {facts.problem[1]}")
-    if not picks:
+    if not facts.finished:
         return ""
+    note = _name_unmeasured(facts, picks)
     missed = list(_missed([pick for pick in picks if not pick.feasible]))
     if missed:
-        return shorten("nearest candidate shipped; " + "; ".join(missed))
-    return shorten("; ".join(f"{pick.candidate.id} ships for {pick.target}" for pick in picks))
+        return shorten("; ".join(["nearest candidate shipped", *missed, *note]))
+    shipped = [f"{pick.candidate.id} ships for {pick.target}" for pick in picks]
+    return shorten("; ".join([*shipped, *note]))
 
 
 def _count_trials(facts: RunFacts) -> TrialCounts:
@@ -286,70 +306,28 @@ def _count_failures(trials: Sequence[TrialReport]) -> Iterator[FailureCount]:
         )
 
 
-def _pareto_front(facts: RunFacts) -> tuple[ParetoPoint, ...]:
-    keys = list(_pareto_keys(facts.spec))
-    baseline = facts.baseline.metrics if facts.baseline else {}
-    points = [
-        (candidate, [sign * candidate.metrics[key] for key, sign in keys])
-        for candidate in facts.candidates
-        if all(key in candidate.metrics for key, _ in keys)
-    ]
-    front = [
-        candidate
-        for candidate, mine in points
-        if not any(_dominates(other, mine) for _, other in points)
-    ]
-    return tuple(
-        ParetoPoint(
-            id=candidate.id,
-            feasible=candidate.feasible,
-            metrics={key: candidate.metrics[key] for key, _ in keys if key in baseline},
-        )
-        for candidate in front
-    )
-
-
-def _pareto_keys(spec: Spec) -> Iterator[tuple[str, int]]:
-    """Yield metric keys with +1 to maximize or -1 to minimize; speed and size if none is named."""
-    named = dict.fromkeys(
-        [objective.metric for objective in spec.objectives]
-        + [constraint.metric for constraint in spec.constraints]
-    )
-    scopes = {name: KNOWN_METRICS[name].scope for name in named if name in KNOWN_METRICS}
-    if MetricScope.TARGET not in scopes.values():
-        named |= dict.fromkeys(("latency_p50_ms", "size_mib"))
-    first = spec.targets[0].name
-    for name in named:
-        known = KNOWN_METRICS.get(name)
-        target = first if known is not None and known.scope is MetricScope.TARGET else None
-        if known is None and name not in {objective.metric for objective in spec.objectives}:
-            continue
-        direction = metric_direction(name, spec.objectives)
-        yield metric_key(name, target), 1 if direction is Direction.MAXIMIZE else -1
-
-
-def _dominates(other: Sequence[float], mine: Sequence[float]) -> bool:
-    pairs = list(zip(other, mine, strict=True))
-    return all(theirs >= ours for theirs, ours in pairs) and any(
-        theirs > ours for theirs, ours in pairs
-    )
-
-
-def _target_status(facts: RunFacts, name: str, pick: Pick) -> TargetStatus:
-    candidate = pick.candidate
-    limiting = pick.limiting
+def _target_status(facts: RunFacts, target: Target, pick: Pick | None) -> TargetStatus:
+    if pick is None:
+        state = TargetState.UNMEASURED if facts.finished else TargetState.WAITING
+        return TargetStatus(name=target.name, state=state)
+    candidate, limiting = pick.candidate, pick.limiting
+    file = file_for(candidate, target)
+    device = facts.devices.get(target.name)
     return TargetStatus(
-        name=name,
+        name=target.name,
         state=TargetState.MEASURED,
         candidate=candidate.id,
-        format=candidate.format,
-        artifact=candidate.artifact,
-        digest=candidate.digest,
-        metrics=_metrics_on(candidate.metrics, name),
+        format=file.format if file else candidate.format,
+        artifact=file.artifact if file else candidate.artifact,
+        digest=file.digest if file else candidate.digest,
+        metrics=_metrics_on(candidate.metrics, target.name),
         goals_met=pick.feasible,
-        limiting_constraint=describe_constraint(limiting.constraint, name) if limiting else None,
+        limiting_constraint=describe_constraint(limiting.constraint, target.name)
+        if limiting
+        else None,
         node=facts.node,
-        proxy=facts.proxy,
+        device=device,
+        proxy=facts.proxy or device not in {None, target.device},
     )
 
 
@@ -365,6 +343,8 @@ def _metrics_on(metrics: Mapping[str, float], target: str) -> dict[str, float]:
 
 
 def _result(facts: RunFacts, pick: Pick) -> ResultStatus:
+    target = next(entry for entry in facts.spec.targets if entry.name == pick.target)
+    file = file_for(pick.candidate, target)
     primary = facts.spec.objectives[0].metric
     metrics = pick.candidate.metrics
     value = metrics[primary]
@@ -375,5 +355,5 @@ def _result(facts: RunFacts, pick: Pick) -> ResultStatus:
         drop=worsening(primary, value, reference, facts.spec.objectives),
         speedup=metrics.get(metric_key("speedup", pick.target)),
         size_mib=metrics.get(metric_key("size_mib", pick.target)),
-        artifact=pick.candidate.artifact,
+        artifact=file.artifact if file else pick.candidate.artifact,
     )

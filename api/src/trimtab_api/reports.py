@@ -4,6 +4,7 @@ Written by the trainer, read by the command line and by people's scripts. Paths 
 the folder of the file. Fields are only added within one schema number.
 """
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -18,10 +19,15 @@ __all__ = [
     "REPORT_SCHEMA",
     "BaselineReport",
     "CandidateReport",
+    "ChoiceOutcome",
+    "ChoiceReport",
+    "CurvePoint",
     "EpochReport",
+    "FileReport",
     "ImportanceReport",
     "NumericsReport",
     "PruneStepReport",
+    "PrunedLayerReport",
     "RetryReport",
     "RunReport",
     "TrialFailure",
@@ -132,8 +138,48 @@ class BaselineReport(ApiModel):
     """On the test split; only reported."""
 
 
+class ChoiceOutcome(StrEnum):
+    """What became of a candidate for a target."""
+
+    SHIPS = "Ships"
+    """It is the target's pick."""
+    FEASIBLE = "Feasible"
+    """It keeps every limit; another is preferred."""
+    OVER_LIMIT = "OverLimit"
+    """It misses a limit."""
+    REJECTED = "Rejected"
+    """It is neither smaller nor faster than what it was made from."""
+    UNMEASURED = "Unmeasured"
+    """It was built, but has no figures on the target."""
+    UNBUILT = "Unbuilt"
+    """There is no such file for the target."""
+
+
+class FileReport(ApiModel):
+    """A candidate in one file format, evaluated and sized by itself."""
+
+    format: str
+    """onnx, pt2 or openvino."""
+    artifact: str
+    """Its file; the .bin of an openvino file lies beside it."""
+    digest: str
+    """SHA-256 of the file, its companions included."""
+    size_mib: float
+    """All files of the artifact."""
+    size_compressed_mib: float
+    """The same, compressed by zstd."""
+    metrics: MetricMap = Field(default_factory=dict)
+    """Validation metrics of this file in its own runtime, and once timed its latencies under the first target's settings."""
+    weight_dtypes: tuple[str, ...] = ()
+    """Types of the weights, read back from the file; sorted."""
+    activation_dtypes: tuple[str, ...] = ()
+    """Types that layers with weights compute their inputs in, read back from the file; sorted."""
+    max_abs_error: float | None = None
+    """Largest difference to the outputs of the float model in torch; None where the file is not meant to equal it."""
+
+
 class CandidateReport(ApiModel):
-    """One exported model that could ship."""
+    """One model that could ship, in as many file formats as targets and manifest ask for."""
 
     id: str
     """Such as `dense`, `pruned` or `pruned-int8`."""
@@ -142,13 +188,15 @@ class CandidateReport(ApiModel):
     parent: str | None = None
     """The candidate it was made from."""
     artifact: str
-    """Its file."""
+    """Its file in the first target's format."""
     digest: str
-    """SHA-256 of the file."""
+    """SHA-256 of that file, its companions included."""
     format: str
-    """File format."""
+    """Format of that file."""
+    files: tuple[FileReport, ...] = ()
+    """Every format, that one first."""
     metrics: MetricMap
-    """Validation and target metrics of the exported file, static ones of the network."""
+    """Validation metrics (the worst over its files), target metrics of the file that the target's runtime takes, static ones of the network."""
     test_metrics: MetricMap = Field(default_factory=dict)
     """On the test split; only reported, no gate or pick looks at it."""
     feasible: bool = False
@@ -160,6 +208,14 @@ class CandidateReport(ApiModel):
     details: dict[str, Any] = Field(default_factory=dict)
     """How it was made: layers quantized, calibration hash, parity figures and the like."""
 
+    @property
+    def rejection(self) -> ChoiceOutcome | None:
+        """Return in which sense it should not ship; None where it may."""
+        if self.rejected is None:
+            return None
+        no_gain = self.reason is StageReason.NO_GAIN
+        return ChoiceOutcome.REJECTED if no_gain else ChoiceOutcome.OVER_LIMIT
+
 
 class PruneStepReport(ApiModel):
     """One step of the pruning schedule."""
@@ -167,15 +223,56 @@ class PruneStepReport(ApiModel):
     step: int
     """Counted from 1."""
     ratio: float
-    """Share of the channels removed so far."""
+    """Share of all units that is gone after the step; of the weights with granularity Weights."""
     params: int
     """Parameters after the cut."""
     flops: int
     """FLOPs of one sample after the cut."""
+    sparsity: float = 0.0
+    """Share of the weights that are zero after the step."""
     metrics: MetricMap
     """Validation metrics after fine-tuning."""
     kept: bool
     """False where the step broke the budget and was undone."""
+
+
+class CurvePoint(ApiModel):
+    """What cutting one layer alone costs, without fine-tuning."""
+
+    ratio: float
+    """Share of the layer that was cut."""
+    drop: float
+    """By how much the primary metric gets worse, in its unit; negative where better."""
+    loss_increase: float
+    """By how much the task's loss grows."""
+
+
+class PrunedLayerReport(ApiModel):
+    """One layer, with what is coupled to it, before and after pruning."""
+
+    layer: str
+    """Name of the layer whose outputs are counted."""
+    kind: str
+    """Neurons, Filters or Weights: what is counted."""
+    before: int
+    """Units of the dense model; weights with granularity Weights."""
+    after: int
+    """Units that are left; weights that are not zero with granularity Weights."""
+    curve: tuple[CurvePoint, ...] = ()
+    """Its measured sensitivity, by ratio; empty where none was measured."""
+
+
+class ChoiceReport(ApiModel):
+    """Why a candidate ships for a target, or does not."""
+
+    target: str
+    """Name of the target."""
+    candidate: str
+    """Its id, or what would have ended the id of a technique that no model was built with."""
+    outcome: ChoiceOutcome
+    """Ships, Feasible, OverLimit, Rejected, Unmeasured or Unbuilt."""
+    text: str
+    """One line with the figures that decided."""
 
 
 class RunReport(ApiModel):
@@ -205,8 +302,12 @@ class RunReport(ApiModel):
     """Epochs of the final training."""
     prune_steps: tuple[PruneStepReport, ...] = ()
     """Steps of the pruning schedule."""
+    pruned_layers: tuple[PrunedLayerReport, ...] = ()
+    """Every layer that could be cut, in order of the network."""
     candidates: tuple[CandidateReport, ...] = ()
     """Every exported model, the dense one first."""
+    choices: tuple[ChoiceReport, ...] = ()
+    """Per target, every candidate and every technique of its profile that was not built."""
     data: dict[str, Any] = Field(default_factory=dict)
     """Samples per split, and the hash of content and split."""
     environment: dict[str, Any] = Field(default_factory=dict)

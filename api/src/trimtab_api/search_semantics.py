@@ -3,10 +3,12 @@
 Called by `semantics`. A finding stands at the parameter or at the point that is to blame.
 """
 
+import difflib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from typing import get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from trimtab_api.defaults import DEFAULT_PARAMETERS, compute_trials
 from trimtab_api.findings import Finding
@@ -16,12 +18,14 @@ from trimtab_api.spaces import describe_space, find_value
 from trimtab_api.v1alpha1._types import Scalar
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_api.v1alpha1.search import NumberType, Parameter, Search, SearchSpace
+from trimtab_api.v1alpha1.train import Train
 
 __all__ = ["check_search"]
 
 Path = tuple[str | int, ...]
 
 _MOST_TRIALS = 10_000
+_NEAR = 0.75
 
 _JOINT_FIELDS = (
     ("train.epochs", "train.steps"),
@@ -68,13 +72,35 @@ def _check_parameter(spec: Spec, parameter: Parameter, path: Path) -> Iterator[F
         try:
             apply_parameters(spec, {name: value})
         except KeyError:
-            yield Finding(at_name, f'"{name}"', "is not a field that a search can replace")
+            expectation = "is not a field that a search can replace" + _suggest(name)
+            yield Finding(at_name, f'"{name}"', expectation)
             return
         except ValidationError as error:
             reason = error.errors()[0]["msg"]
             yield Finding(
                 (*path, "searchSpace", *where), str(value), f"must be valid for {name}: {reason}"
             )
+
+
+def _suggest(name: str) -> str:
+    """Return the field that was probably meant, compared without case; empty if none is near."""
+    fields = {field.partition(".")[2].casefold(): field for field in _list_fields(Train, "train")}
+    wanted = name.partition(".")[2].casefold()
+    near = difflib.get_close_matches(wanted, fields, n=1, cutoff=_NEAR)
+    return f"; did you mean {fields[near[0]]}?" if near else ""
+
+
+def _list_fields(model: type[BaseModel], path: str) -> Iterator[str]:
+    """Yield the paths of a model's fields that hold a plain value."""
+    for name, field in model.model_fields.items():
+        here = f"{path}.{field.alias or name}"
+        options = [field.annotation, *get_args(field.annotation)]
+        below = [option for option in options if isinstance(option, type)]
+        models = [option for option in below if issubclass(option, BaseModel)]
+        if models:
+            yield from _list_fields(models[0], here)
+        else:
+            yield here
 
 
 def _extremes(space: SearchSpace) -> Iterator[tuple[Path, Scalar]]:

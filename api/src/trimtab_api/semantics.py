@@ -1,14 +1,16 @@
-"""What no schema can say about a job: metric names and directions, and what a search may try.
+"""What no schema can say about a job: names of metrics, and what a search and a runtime can do.
 
 Called by `validation` once types and rules hold; in a cluster the operator says the same in
-condition Accepted. The parameters of a search are left to `search_semantics`.
+condition Accepted. The parameters of a search are left to `search_semantics`, targets and
+techniques to `target_semantics`.
 """
 
 from collections.abc import Iterator
 
 from trimtab_api.findings import Finding
-from trimtab_api.metrics import KNOWN_METRICS, MetricScope
+from trimtab_api.metrics import KNOWN_METRICS, TRIAL_METRICS, MetricScope
 from trimtab_api.search_semantics import check_search
+from trimtab_api.target_semantics import check_targets
 from trimtab_api.v1alpha1.goals import Constraint, Objective
 from trimtab_api.v1alpha1.job import OptimizationJob, Spec
 from trimtab_api.v1alpha1.search import EarlyStopping
@@ -17,7 +19,10 @@ __all__ = ["check_semantics"]
 
 Path = tuple[str | int, ...]
 
-_OF_A_TRIAL = (MetricScope.VALIDATION, MetricScope.STATIC)
+_OF_A_TRIAL = ", ".join(TRIAL_METRICS)
+_OF_AN_EPOCH = ", ".join(
+    name for name, known in KNOWN_METRICS.items() if known.scope is MetricScope.VALIDATION
+)
 
 
 def check_semantics(job: OptimizationJob) -> Iterator[Finding]:
@@ -33,6 +38,7 @@ def check_semantics(job: OptimizationJob) -> Iterator[Finding]:
         yield from check_search(spec, search, path)
         if search.early_stopping is not None:
             yield from _check_stopping(spec, search.early_stopping, (*path, "earlyStopping"))
+    yield from check_targets(job)
 
 
 def _check_objective(spec: Spec, objective: Objective, path: Path) -> Iterator[Finding]:
@@ -40,9 +46,9 @@ def _check_objective(spec: Spec, objective: Objective, path: Path) -> Iterator[F
     value = f'"{objective.metric}"'
     if known is None:
         if spec.task.entrypoint is None:
-            yield Finding((*path, "metric"), value, f"must be {_names(*_OF_A_TRIAL)}")
-    elif known.scope not in _OF_A_TRIAL:
-        expectation = f"must be a metric that a trial can tell: {_names(*_OF_A_TRIAL)}"
+            yield Finding((*path, "metric"), value, f"must be {_OF_A_TRIAL}")
+    elif objective.metric not in TRIAL_METRICS:
+        expectation = f"must be a metric that a trial can tell: {_OF_A_TRIAL}"
         yield Finding((*path, "metric"), value, expectation)
     elif known.direction is not objective.direction:
         yield Finding(
@@ -55,16 +61,15 @@ def _check_objective(spec: Spec, objective: Objective, path: Path) -> Iterator[F
 def _check_stopping(spec: Spec, stopping: EarlyStopping, path: Path) -> Iterator[Finding]:
     metric = stopping.metric or spec.objectives[0].metric
     known = KNOWN_METRICS.get(metric)
-    names = _names(MetricScope.VALIDATION)
     if known is None:
         if spec.task.entrypoint is None:
-            expectation = f"must be {names}"
+            expectation = f"must be {_OF_AN_EPOCH}"
         elif metric in {objective.metric for objective in spec.objectives}:
             return
         else:
             expectation = "must also be an objective: only an objective tells which way is better"
     elif known.scope is not MetricScope.VALIDATION:
-        expectation = f"must be a metric that changes over the epochs: {names}"
+        expectation = f"must be a metric that changes over the epochs: {_OF_AN_EPOCH}"
     else:
         return
     yield Finding((*path, "metric"), f'"{metric}"', expectation)
@@ -92,7 +97,3 @@ def _check_constraint(spec: Spec, constraint: Constraint, path: Path) -> Iterato
             f'"{constraint.target}"',
             f"must be absent: {constraint.metric} is the same on every target",
         )
-
-
-def _names(*scopes: MetricScope) -> str:
-    return ", ".join(name for name, known in KNOWN_METRICS.items() if known.scope in scopes)

@@ -8,6 +8,7 @@ names and directions.
 import difflib
 import json
 from collections.abc import Iterator, Mapping
+from typing import get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -16,6 +17,7 @@ from trimtab_api.findings import Finding, InvalidJobError
 from trimtab_api.rules import check_rules, render_value
 from trimtab_api.semantics import check_semantics
 from trimtab_api.v1alpha1._base import ApiModel
+from trimtab_api.v1alpha1._types import JobName, Uri
 from trimtab_api.v1alpha1.job import OptimizationJob
 
 __all__ = ["parse_job"]
@@ -119,7 +121,7 @@ def _expectation(details: ErrorDetails, path: Path) -> str:
         case "extra_forbidden":
             return "unknown field" + _near_field(path)
         case "string_pattern_mismatch":
-            return f"must match {context['pattern']}"
+            return _describe_pattern(context["pattern"], path)
         case "literal_error" | "enum":
             return f"must be {context['expected']}".replace("'", "")
         case "finite_number":
@@ -132,6 +134,24 @@ def _expectation(details: ErrorDetails, path: Path) -> str:
             return f"must have {word} {bound} entries"
         case _:
             return _plain_message(details["msg"])
+
+
+def _describe_pattern(pattern: str, path: Path) -> str:
+    """Return in words what a pattern asks for; those not known here are short enough to be read."""
+    if pattern == _pattern_of(Uri):
+        return "must begin with file:// or pvc://, and hold none of @, ? and #"
+    if pattern == _pattern_of(JobName):
+        # Targets are named by the same pattern, with fewer letters.
+        most = ", at most 40" if path == ("metadata", "name") else ""
+        return (
+            f"must be lower-case letters, digits and '-'{most}, beginning with a letter and not"
+            " ending with '-'"
+        )
+    return f"must match {pattern}"
+
+
+def _pattern_of(constrained: object) -> str:
+    return next(str(entry.pattern) for entry in get_args(constrained)[1:] if entry.pattern)
 
 
 def _plain_message(message: str) -> str:

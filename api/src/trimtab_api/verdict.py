@@ -6,12 +6,21 @@ The command line takes its exit code and its last line from here, the HTML repor
 from enum import StrEnum
 
 from trimtab_api.metrics import metric_key
-from trimtab_api.reports import CandidateReport, RunReport
+from trimtab_api.reports import CandidateReport, ChoiceOutcome, RunReport
 from trimtab_api.v1alpha1.conditions import ConditionType
+from trimtab_api.v1alpha1.goals import Direction
+from trimtab_api.v1alpha1.job import Spec
 from trimtab_api.v1alpha1.status import Status, TargetStatus
-from trimtab_api.wording import render_change, render_metric, render_times
+from trimtab_api.wording import render_change, render_metric, render_scalar, render_times
 
-__all__ = ["Verdict", "describe_pick", "find_verdict", "shipped_for"]
+__all__ = [
+    "Verdict",
+    "describe_pick",
+    "describe_unreached_goal",
+    "find_outcome",
+    "find_verdict",
+    "shipped_for",
+]
 
 # A difference below this share is not worth a word.
 _VISIBLE = 0.005
@@ -45,6 +54,18 @@ def shipped_for(report: RunReport, target: TargetStatus) -> CandidateReport | No
     return next((entry for entry in report.candidates if entry.id == target.candidate), None)
 
 
+def find_outcome(
+    report: RunReport, candidate: CandidateReport, target: TargetStatus
+) -> ChoiceOutcome:
+    """Return what became of a candidate for a target; before the end, how it was judged so far."""
+    for choice in report.choices:
+        if (choice.target, choice.candidate) == (target.name, candidate.id):
+            return choice.outcome
+    if candidate.id == target.candidate:
+        return ChoiceOutcome.SHIPS
+    return candidate.rejection or ChoiceOutcome.FEASIBLE
+
+
 def describe_pick(report: RunReport, target: TargetStatus, metric: str) -> str:
     """Return in a sentence what ships for a target and what was gained; empty while unknown.
 
@@ -70,6 +91,23 @@ def describe_pick(report: RunReport, target: TargetStatus, metric: str) -> str:
         change = render_change(metric, value - reference)
         gains.append(f"{metric} {render_metric(metric, value)} ({change})")
     return f"{candidate.id} ships for {target.name}: {', '.join(gains)}"
+
+
+def describe_unreached_goal(report: RunReport) -> str:
+    """Return that the search ended below its goal, with its best value; empty if it did not.
+
+    Only the first objective's goal counts. It ends the search and is no limit, so a run may keep
+    all limits without it.
+    """
+    ended = find_verdict(report.status) in {Verdict.GOALS_MET, Verdict.GOALS_MISSED}
+    objective, best = Spec.model_validate(report.spec).objectives[0], report.status.best
+    if objective.goal is None or best is None or not ended:
+        return ""
+    rising = objective.direction is Direction.MAXIMIZE
+    if best.value >= objective.goal if rising else best.value <= objective.goal:
+        return ""
+    goal, value = render_scalar(objective.goal), render_metric(objective.metric, best.value)
+    return f"objective goal {goal} not reached ({value})"
 
 
 def _compare(ratio: float, better: str, worse: str) -> str:

@@ -1,4 +1,4 @@
-"""Figures in words: a metric with its unit, a change against the baseline, a time.
+"""Figures in words: a metric with its unit, a difference, a time, and what a verdict is called.
 
 The terminal and the HTML report both call it, so that one run reads alike in both.
 """
@@ -7,8 +7,13 @@ from collections.abc import Callable
 from functools import partial
 
 from trimtab_api.metrics import KNOWN_METRICS
+from trimtab_api.reports import CandidateReport, ChoiceOutcome
+from trimtab_api.v1alpha1.goals import Direction
 
 __all__ = [
+    "describe_difference",
+    "name_outcome",
+    "name_rejection",
     "render_change",
     "render_count",
     "render_metric",
@@ -24,6 +29,24 @@ _MINUTE = 60
 _HOUR = 3600
 _THOUSAND = 1000
 _THOUSANDS = ("", " k", " M", " G", " T")
+# A difference below this share has no figure; from this factor on it is given as one.
+_VISIBLE = 0.005
+_DOUBLE = 2
+_OUTCOMES = {
+    ChoiceOutcome.SHIPS: "ships",
+    ChoiceOutcome.FEASIBLE: "feasible",
+    ChoiceOutcome.OVER_LIMIT: "over the limit",
+    ChoiceOutcome.REJECTED: "rejected",
+    ChoiceOutcome.UNMEASURED: "not measured",
+    ChoiceOutcome.UNBUILT: "not built",
+}
+_COMPARISONS = {
+    "size_mib": ("smaller", "larger", "as large"),
+    "size_compressed_mib": ("smaller compressed", "larger compressed", "as large compressed"),
+    "latency_p50_ms": ("faster", "slower", "as fast"),
+    "latency_p95_ms": ("faster at p95", "slower at p95", "as fast at p95"),
+    "throughput_per_s": ("faster", "slower", "as fast"),
+}
 
 
 def render_metric(metric: str, value: float | None) -> str:
@@ -37,7 +60,8 @@ def render_metric(metric: str, value: float | None) -> str:
         return _DASH
     known = KNOWN_METRICS.get(metric)
     unit = known.unit if known is not None else ""
-    return _RENDERERS.get(unit, partial(_render_measure, unit=unit))(value)
+    text = _RENDERERS.get(unit, partial(_render_measure, unit=unit))(value)
+    return _MINUS + text[1:] if text.startswith("-") else text
 
 
 def render_change(metric: str, change: float | None) -> str:
@@ -59,6 +83,44 @@ def _with_sign(text: str) -> str:
     if float(text) == 0:
         return "±0"
     return text.replace("-", _MINUS, 1)
+
+
+def describe_difference(metric: str, value: float, reference: float) -> str:
+    """Return how a size or a speed differs from another: `12 % slower`, `3.9× smaller`.
+
+    Args:
+        metric: `size_mib`, `size_compressed_mib`, `latency_p50_ms`, `latency_p95_ms` or
+            `throughput_per_s`.
+        value: In the metric's unit, above 0.
+        reference: What it is compared with, above 0.
+
+    Raises:
+        KeyError: It is another metric.
+    """
+    better, worse, equal = _COMPARISONS[metric]
+    known = KNOWN_METRICS[metric]
+    gain = value / reference if known.direction is Direction.MAXIMIZE else reference / value
+    word, factor = (better, gain) if gain > 1 else (worse, 1 / gain)
+    if factor == 1:
+        return equal
+    if factor < 1 + _VISIBLE:
+        return f"less than {100 * _VISIBLE:g} % {word}"
+    if factor >= _DOUBLE:
+        return f"{render_times(factor)} {word}"
+    # 10 ms after 8 ms is 25 % slower, 8 MiB after 10 MiB is 20 % smaller.
+    percent = 100 * (abs(value / reference - 1) if known.unit == "MiB" else factor - 1)
+    return f"{percent:.0f} % {word}" if percent >= 1 else f"{percent:.1f} % {word}"
+
+
+def name_outcome(outcome: ChoiceOutcome) -> str:
+    """Return in a word or three what became of a candidate for a target."""
+    return _OUTCOMES[outcome]
+
+
+def name_rejection(candidate: CandidateReport) -> str:
+    """Return what keeps a candidate from shipping while no target has picked; empty if nothing."""
+    rejection = candidate.rejection
+    return "" if rejection is None else name_outcome(rejection)
 
 
 def render_count(value: float) -> str:

@@ -88,6 +88,8 @@ def _read_text(path: Path) -> str:
 
 
 def _about_file(path: Path, error: OSError | ValueError) -> LocatedFinding:
+    if isinstance(error, FileNotFoundError):
+        return LocatedFinding(str(path), None, Finding((), "", "does not exist"))
     reason = error.strerror if isinstance(error, OSError) else str(error)
     return LocatedFinding(
         str(path),

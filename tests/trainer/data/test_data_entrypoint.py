@@ -1,14 +1,18 @@
 """A user's data set is taken as it is; what is wrong with it is said in one line."""
 
+import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from trimtab_api.v1alpha1.model import Dataset
 from trimtab_trainer.data._base import DataBundle
 from trimtab_trainer.data.catalog import load_dataset
+from trimtab_trainer.data.node_cache import NodeCache
 from trimtab_trainer.errors import DatasetInvalidError, UserError
+from trimtab_trainer.training.seeding import seed_everything
 from user_modules import write_module
 
 PRELUDE = """
@@ -115,6 +119,107 @@ def build(labels): return {'train': Augmented([int(c) for c in labels] * 20)}
         for labels in ("01", "01", "10")
     )
     assert first == again != other
+
+
+DRAWN = """
+class Drawn(Rows):
+    def __init__(self, labels, inputs):
+        super().__init__(labels)
+        self.inputs = inputs
+    def __getitem__(self, index):
+        return self.inputs[index], self.labels[index]
+"""
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_inputs_drawn_without_a_seed_change_the_digest(tmp_path: Path, split: str) -> None:
+    body = f"""{DRAWN}
+def build():
+    splits = {{name: Rows([0, 1] * 20) for name in ('train', 'validation', 'test')}}
+    return {{**splits, {split!r}: Drawn([0, 1] * 20, torch.rand(40, 3))}}
+"""
+    assert load(tmp_path, body).digest != load(tmp_path, body).digest
+
+
+def make_drawn(tmp_path: Path, build: str) -> tuple[str, str]:
+    """Return the digests of two loads of one module."""
+    name = write_module(tmp_path, PRELUDE + DRAWN + build)
+    dataset = Dataset(entrypoint=f"{name}:build")
+    first, second = (
+        load_dataset(dataset, seed=0, code_dir=tmp_path, data_root=tmp_path).digest
+        for _ in range(2)
+    )
+    return first, second
+
+
+def test_inputs_drawn_with_a_seed_keep_the_digest(tmp_path: Path) -> None:
+    first, second = make_drawn(
+        tmp_path,
+        "def build():\n"
+        "    inputs = torch.rand(40, 3, generator=torch.Generator().manual_seed(3))\n"
+        "    return {'train': Drawn([0, 1] * 20, inputs)}\n",
+    )
+    assert first == second
+
+
+def test_an_order_drawn_without_a_seed_changes_the_digest(tmp_path: Path) -> None:
+    """Permuted pixels have the same mean and deviation."""
+    first, second = make_drawn(
+        tmp_path,
+        "def build():\n"
+        "    inputs = torch.linspace(0, 1, 64)[torch.randperm(64)].expand(40, 64)\n"
+        "    return {'train': Drawn([0, 1] * 20, inputs)}\n",
+    )
+    assert first != second
+
+
+def test_the_last_bits_of_a_sum_leave_the_digest_alone(tmp_path: Path) -> None:
+    """Sums over many numbers depend on the number of threads."""
+    first, second = make_drawn(
+        tmp_path,
+        "calls = []\n"
+        "def build():\n"
+        "    calls.append(0)\n"
+        "    inputs = torch.rand(40, 64, generator=torch.Generator().manual_seed(3))\n"
+        "    return {'train': Drawn([0, 1] * 20, inputs * (1 + 1e-7 * len(calls)))}\n",
+    )
+    assert first == second
+
+
+def test_rare_augmentation_leaves_digest_and_chance_alone(tmp_path: Path) -> None:
+    body = """
+import random
+import numpy as np
+class Noisy(Rows):
+    def __getitem__(self, index):
+        noise = torch.rand(1) + random.random() + np.random.random()
+        return torch.full((3,), float(index)) + noise * (noise > 2.5), self.labels[index]
+def build(): return {'train': Noisy([0.5, 1.5] * 20)}
+"""
+    name = write_module(tmp_path, PRELUDE + body)
+    dataset = Dataset(entrypoint=f"{name}:build")
+    digests, chance = set(), set()
+    for seed in range(4):
+        seed_everything(seed)
+        digests.add(load_dataset(dataset, seed=0, code_dir=tmp_path, data_root=tmp_path).digest)
+        chance.add((random.random(), np.random.mtrand.random(), float(torch.rand(1))))
+    assert (len(digests), len(chance)) == (1, 4)
+
+
+def test_processes_that_get_different_data_are_told_of_the_seed(tmp_path: Path) -> None:
+    name = write_module(
+        tmp_path,
+        f"{PRELUDE}{DRAWN}\ndef build(): return {{'train': Drawn([0, 1] * 20, torch.rand(40, 3))}}",
+    )
+    dataset = Dataset(entrypoint=f"{name}:build")
+
+    def load_in_process() -> DataBundle:
+        cache = NodeCache(tmp_path / "cache")
+        return load_dataset(dataset, seed=0, code_dir=tmp_path, data_root=tmp_path, cache=cache)
+
+    load_in_process()
+    with pytest.raises(UserError, match=rf"dataset\.entrypoint {name}:build .* fixed seed"):
+        load_in_process()
 
 
 @pytest.mark.parametrize(

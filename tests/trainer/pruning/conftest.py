@@ -1,5 +1,6 @@
 """Small networks of every shape that pruning has to follow, built anew and alike at each call."""
 
+import functools
 from collections.abc import Callable, Mapping
 
 import pytest
@@ -7,8 +8,10 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from trimtab_api.v1alpha1.prune import Importance
+from trimtab_api.v1alpha1.prune import Allocation, Granularity, Importance
 from trimtab_trainer.pruning.cutter import PruneSettings
+from trimtab_trainer.pruning.dependency import find_groups
+from trimtab_trainer.pruning.groups import ChannelGroup
 
 
 class ResidualNet(nn.Module):
@@ -52,6 +55,66 @@ class ConcatNet(nn.Module):
         joined = torch.cat([self.left(images).relu(), self.right(images).relu()], dim=1)
         output: torch.Tensor = self.fc(self.head(joined).relu().mean(dim=(2, 3)))
         return output
+
+
+class GatedNet(nn.Module):
+    """A layer around itself, squeeze-and-excitation, then two halves of which one gates the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 12, 1)
+        self.mix = nn.Conv2d(12, 12, 1)
+        self.squeeze = nn.Conv2d(12, 6, 1)
+        self.excite = nn.Conv2d(6, 12, 1)
+        self.scale = nn.Parameter(torch.rand(12, 1, 1))
+        self.halves = nn.Linear(12, 16)
+        self.fc = nn.Linear(8, 5)
+
+    @override
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        stem = self.stem(images)
+        stem = stem + self.mix(stem).relu()
+        attention = self.excite(self.squeeze(stem.mean((2, 3), keepdim=True)).relu()).sigmoid()
+        pooled = (stem * attention * self.scale).amax(dim=(2, 3))
+        value, gate = self.halves(pooled).chunk(2, dim=1)
+        output: torch.Tensor = self.fc(value * gate.sigmoid())
+        return output
+
+
+class AttentionNet(nn.Module):
+    """Patches with learned places, one attention block and one MLP, both residual."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(1, 12, 4, stride=4)
+        self.places = nn.Parameter(torch.rand(1, 4, 12))
+        self.attention = nn.MultiheadAttention(12, 4, batch_first=True)
+        self.widen = nn.Linear(12, 24)
+        self.narrow = nn.Linear(24, 12)
+        self.fc = nn.Linear(48, 5)
+
+    @override
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        tokens = self.embed(images).flatten(2).transpose(1, 2) + self.places
+        tokens = tokens + self.attention(tokens, tokens, tokens, need_weights=False)[0]
+        tokens = tokens + self.narrow(nn.functional.gelu(self.widen(tokens)))
+        output: torch.Tensor = self.fc(tokens.flatten(1))
+        return output
+
+
+def make_grouped() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 1),
+        nn.GroupNorm(8, 16),
+        nn.Conv2d(16, 32, 3, padding=1, groups=4),
+        nn.PReLU(32),
+        nn.ConvTranspose2d(32, 16, 2, stride=2, groups=4),
+        nn.BatchNorm2d(16),
+        nn.Conv2d(16, 8, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 5),
+    )
 
 
 def make_plain() -> nn.Module:
@@ -114,25 +177,43 @@ BUILDERS: Mapping[str, Callable[[], nn.Module]] = {
     "transposed": make_transposed,
     "mlp": make_mlp,
     "residual": ResidualNet,
+    "grouped": make_grouped,
+    "gated": GatedNet,
+    "attention": AttentionNet,
     "concat": ConcatNet,
 }
 
 
-@pytest.fixture
-def make_network() -> Callable[[str], nn.Module]:
+def build_network(name: str) -> nn.Module:
     """Build a network by its name, with the same weights every time, none of them neutral."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = BUILDERS[name]()
+        for layer in network.modules():
+            if isinstance(layer, (nn.BatchNorm2d, nn.GroupNorm)):
+                nn.init.uniform_(layer.weight, 0.5, 1.5)
+                nn.init.uniform_(layer.bias, -0.5, 0.5)
+            if isinstance(layer, nn.MultiheadAttention):
+                nn.init.uniform_(layer.in_proj_bias, -0.5, 0.5)
+    return network
 
-    def make(name: str) -> nn.Module:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            network = BUILDERS[name]()
-            for layer in network.modules():
-                if isinstance(layer, nn.BatchNorm2d):
-                    nn.init.uniform_(layer.weight, 0.5, 1.5)
-                    nn.init.uniform_(layer.bias, -0.5, 0.5)
-        return network
 
-    return make
+@pytest.fixture(name="make_network")
+def make_network_fixture() -> Callable[[str], nn.Module]:
+    """Return what builds a network by its name."""
+    return build_network
+
+
+@functools.cache
+def trace_network(name: str) -> tuple[ChannelGroup, ...]:
+    """Find the groups of a network by its name, once for all tests."""
+    return find_groups(build_network(name), torch.rand(2, 1, 8, 8))
+
+
+@pytest.fixture(name="find_network_groups")
+def find_network_groups_fixture() -> Callable[[str], tuple[ChannelGroup, ...]]:
+    """Return what finds the groups of a network by its name."""
+    return trace_network
 
 
 @pytest.fixture(params=sorted(BUILDERS))
@@ -149,5 +230,12 @@ def example() -> torch.Tensor:
 @pytest.fixture
 def settings() -> PruneSettings:
     return PruneSettings(
-        importance=Importance.L2, ignore_layers=(), max_layer_ratio=0.8, round_to=1
+        importance=Importance.L2,
+        allocation=Allocation.UNIFORM,
+        granularity=Granularity.STRUCTURES,
+        ignore_layers=(),
+        layer_ratios={},
+        max_layer_ratio=0.8,
+        round_to=1,
+        seed=0,
     )

@@ -1,11 +1,11 @@
-"""Ratios grow to their end, and widths stay inside their limits."""
+"""Progress grows to its end, and widths stay inside their limits."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab_api.v1alpha1.prune import Curve
-from trimtab_trainer.pruning.schedule import plan_ratios, plan_width
+from trimtab_trainer.pruning.schedule import plan_progress, plan_width
 
 ratios = st.floats(0, 1)
 limits = st.floats(0.01, 0.99)
@@ -14,20 +14,21 @@ widths = st.integers(1, 2048)
 
 
 def test_linear_takes_equal_steps() -> None:
-    assert plan_ratios(0.6, steps=3, curve=Curve.LINEAR) == pytest.approx((0.2, 0.4, 0.6))
+    assert plan_progress(4, Curve.LINEAR) == (0.25, 0.5, 0.75, 1.0)
 
 
 def test_cubic_takes_large_steps_first() -> None:
-    assert plan_ratios(0.64, steps=4, curve=Curve.CUBIC) == pytest.approx((0.37, 0.56, 0.63, 0.64))
+    assert plan_progress(4, Curve.CUBIC) == (37 / 64, 56 / 64, 63 / 64, 1.0)
 
 
-@given(ratio=ratios, steps=st.integers(1, 20), curve=st.sampled_from(Curve))
-def test_ratios_grow_and_end_at_the_ratio_itself(ratio: float, steps: int, curve: Curve) -> None:
-    planned = plan_ratios(ratio, steps=steps, curve=curve)
+@given(steps=st.integers(1, 20), curve=st.sampled_from(Curve))
+def test_progress_grows_to_the_whole_way(steps: int, curve: Curve) -> None:
+    planned = plan_progress(steps, curve)
 
     assert len(planned) == steps
-    assert list(planned) == sorted(planned)
-    assert planned[-1] == ratio
+    assert list(planned) == sorted(set(planned))
+    assert planned[0] > 0
+    assert planned[-1] == 1
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,7 @@ def test_ratios_grow_and_end_at_the_ratio_itself(ratio: float, steps: int, curve
         (5, 0.99, 1, 1),
         (10, 0.1, 8, 8),
         (6, 0.5, 8, 6),  # no multiple of 8 fits
+        (10, 0.0, 8, 10),  # nothing shall go
     ],
 )
 def test_width_is_the_nearest_allowed_multiple(

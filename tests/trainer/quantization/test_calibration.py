@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trimtab_trainer.errors import UserError
+from trimtab_trainer.errors import CalibrationInvalidError
 from trimtab_trainer.quantization.calibration import choose_calibration_subset
 
 
@@ -28,6 +28,6 @@ def test_all_samples_are_taken_where_there_are_fewer() -> None:
 
 
 @pytest.mark.parametrize(("total", "samples"), [(0, 512), (10, 0)])
-def test_no_sample_is_an_error(total: int, samples: int) -> None:
-    with pytest.raises(UserError, match=f"{samples} of {total} are asked for"):
+def test_f68_no_sample_is_an_error(total: int, samples: int) -> None:
+    with pytest.raises(CalibrationInvalidError, match=f"{samples} of {total} are asked for"):
         choose_calibration_subset(total, samples, seed=0)

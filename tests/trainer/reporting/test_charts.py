@@ -6,6 +6,8 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+from trimtab_api.reports import ChoiceOutcome
+from trimtab_trainer.reporting.charts.budget import BudgetBar, BudgetTone, draw_budget
 from trimtab_trainer.reporting.charts.canvas import (
     Axis,
     NumberStyle,
@@ -22,6 +24,7 @@ from trimtab_trainer.reporting.charts.history import (
     draw_history,
     draw_timeline,
 )
+from trimtab_trainer.reporting.charts.sensitivity import LayerPlot, draw_layer
 from trimtab_trainer.reporting.charts.space import (
     FrontPoint,
     ParallelLine,
@@ -31,11 +34,7 @@ from trimtab_trainer.reporting.charts.space import (
     draw_parallel,
     draw_slice,
 )
-from trimtab_trainer.reporting.charts.targets import (
-    CandidatePoint,
-    CandidateRole,
-    draw_candidates,
-)
+from trimtab_trainer.reporting.charts.targets import CandidatePoint, draw_candidates
 from trimtab_trainer.reporting.charts.training import ScalePoint, draw_epochs, draw_loss_scale
 
 PERCENT, PLAIN = NumberStyle.PERCENT, NumberStyle.PLAIN
@@ -47,21 +46,27 @@ TRIALS = [
     TrialPoint(3, 0.2, 0.95, TrialMark.STOPPED),
 ]
 POINTS = [
-    CandidatePoint("dense", 1.0, 0.95, CandidateRole.CANDIDATE, on_front=True),
-    CandidatePoint("small", 0.4, 0.94, CandidateRole.SHIPS, on_front=True),
-    CandidatePoint("<odd>", 0.9, 0.93, CandidateRole.REJECTED, on_front=False),
+    CandidatePoint("dense", 1.0, 0.95, ChoiceOutcome.FEASIBLE, on_front=True),
+    CandidatePoint("small", 0.4, 0.94, ChoiceOutcome.SHIPS, on_front=True),
+    CandidatePoint("<odd>", 0.9, 0.93, ChoiceOutcome.REJECTED, on_front=False),
 ]
 AXES = [
     Axis("rate", (Tick(0.0, "1e-4"), Tick(1.0, "0.1"))),
     Axis("kind", (Tick(0.25, "<a>"), Tick(0.75, 'b"\\'))),
 ]
 SPANS = [
-    Span(0, 0, 0.0, 60.0, TrialMark.TRIAL),
-    Span(1, 1, 0.0, 100.0, TrialMark.FAILED),
-    Span(2, 0, 100.0, 199.0, TrialMark.STOPPED),
-    Span(3, 1, 100.0, 100.5, TrialMark.TRIAL),
+    Span(0, 0, 0.0, 0.0, 60.0, TrialMark.TRIAL),
+    Span(1, 1, 0.0, 0.0, 100.0, TrialMark.FAILED),
+    Span(2, 0, 100.0, 100.0, 199.0, TrialMark.STOPPED),
+    Span(3, 1, 100.0, 100.0, 100.5, TrialMark.TRIAL),
 ]
 STARTS = [RunStart("attempt 1", 0.0), RunStart("attempt 2", 100.0)]
+BARS = [
+    BudgetBar("allowed", 0.0, 1.0, "1.00 points", BudgetTone.ALLOWED),
+    BudgetBar("prune", 0.0, -0.2, "0.20 gained", BudgetTone.GAINED),
+    BudgetBar("left", -0.2, 1.0, "1.20 points", BudgetTone.LEFT),
+]
+PLOT = LayerPlot("conv1", "conv1", ((0.0, 0.0), (0.5, 9.0)), 0.25, 4.5, "cut by 25%: 4.50 points")
 SCALES = [
     ScalePoint(1, 65536.0, 0, ""),
     ScalePoint(2, 16384.0, 2, ""),
@@ -105,6 +110,7 @@ def slice_of(*values: float) -> str:
             470,
             x=("params", NumberStyle.COUNT),
             y=("accuracy", PERCENT),
+            limits=ValueRange(0.9, 0.9),
         ),
         slice_of(0.9, 0.95),
         draw_curves(
@@ -113,6 +119,8 @@ def slice_of(*values: float) -> str:
             style=PERCENT,
             limits=LIMITS,
         ),
+        draw_budget(BARS, title="drop (points)", sample=0.4),
+        draw_layer(PLOT, domain=(0, 9)),
     ],
     ids=[
         "history",
@@ -125,6 +133,8 @@ def slice_of(*values: float) -> str:
         "front",
         "slice",
         "curves",
+        "budget",
+        "layer",
     ],
 )
 def test_a_chart_is_svg_in_the_colours_of_the_page(svg: str) -> None:
@@ -154,6 +164,45 @@ def test_a_poor_trial_does_not_stretch_the_axis() -> None:
     assert "20%" not in texts
 
 
+def heights_of(svg: str, shape: str) -> list[float]:
+    """Return the heights of marks whose path begins so, from the top."""
+    found = re.findall(r'translate\([\d.-]+,([\d.-]+)\)" d="' + shape, svg)
+    return [float(height) for height in found]
+
+
+def test_a_trial_worse_than_the_axis_stands_apart_from_every_other() -> None:
+    svg = draw_trials([*TRIALS[:1], *TRIALS[2:]])
+
+    assert "below 90%" in read_texts(svg)
+    # A hollow triangle below two circles of which one lies on the axis' lower end.
+    (poor,) = heights_of(svg, "M0,3")
+    assert poor > max(heights_of(svg, "M3.87")) + 10
+    assert re.search(r'd="M0,3[^"]*" stroke=', svg)
+
+
+def test_a_strip_tells_what_stands_in_it() -> None:
+    assert "no value" in read_texts(draw_trials(TRIALS[:3]))
+    assert ">below 90%<" in draw_trials(TRIALS)
+    assert ">or no value<" in draw_trials(TRIALS)
+    falling = draw_history(
+        TRIALS[::2], metric="loss", style=PLAIN, limits=ValueRange(best=0.9, worst=0.92)
+    )
+    assert "above 0.92" in read_texts(falling)
+    assert "below 90%" not in read_texts(draw_trials(TRIALS[:1]))
+
+
+def test_a_slice_sets_poor_trials_apart() -> None:
+    assert "below 90%" in read_texts(slice_of(0.95, 0.2))
+    assert "below 90%" not in read_texts(slice_of(0.95, 0.91))
+
+
+def test_a_poor_trial_is_seen_where_all_others_are_equal() -> None:
+    equal = ValueRange(best=0.9, worst=0.9)
+    svg = draw_history(TRIALS[::3], metric="accuracy", style=PERCENT, limits=equal)
+
+    assert any(text.startswith("below 89") for text in read_texts(svg))
+
+
 def test_candidates_are_named_and_escaped() -> None:
     assert {"dense", "small", "<odd>"} <= set(read_texts(draw_points(None)))
 
@@ -170,7 +219,7 @@ def test_axes_read_as_percent_only_for_fractions() -> None:
 
 def test_names_of_equal_candidates_do_not_overlap() -> None:
     points = [
-        CandidatePoint(f"pruned-int{n}", 1.0, 0.95, CandidateRole.CANDIDATE, on_front=False)
+        CandidatePoint(f"pruned-int{n}", 1.0, 0.95, ChoiceOutcome.FEASIBLE, on_front=False)
         for n in range(4)
     ]
 
@@ -182,6 +231,45 @@ def test_names_of_equal_candidates_do_not_overlap() -> None:
     gaps = [b - a for a, b in itertools.pairwise(sorted(heights))]
     assert len(heights) == 4
     assert min(gaps) >= 12
+
+
+def test_a_name_does_not_cover_the_point_of_another() -> None:
+    points = [
+        CandidatePoint("pruned-int8", 0.5, 0.95, ChoiceOutcome.SHIPS, on_front=True),
+        # Where the name would stand first.
+        CandidatePoint("dense-int8", 0.6, 0.951, ChoiceOutcome.FEASIBLE, on_front=False),
+        CandidatePoint("dense", 1.0, 0.94, ChoiceOutcome.FEASIBLE, on_front=False),
+    ]
+
+    svg = draw_candidates(points, cost="size (MiB)", metric="accuracy", style=PERCENT, limit=None)
+
+    name = re.search(r"translate\(([\d.]+),([\d.-]+)\)[^>]*>pruned-int8", svg)
+    assert name is not None
+    left, middle = float(name[1]), float(name[2])
+    circles = re.findall(r'translate\(([\d.]+),([\d.-]+)\)" d="M5.2', svg)
+    assert len(circles) == 3
+    covered = [
+        (x, y) for x, y in circles if left < float(x) < left + 80 and abs(float(y) - middle) < 10
+    ]
+    assert covered == []
+
+
+@pytest.mark.parametrize("values", [(0.9926, 0.9963), (0.9963, 0.9963), (0.81, 0.89), (1.0, 2.6)])
+def test_an_axis_of_objectives_has_two_ticks_at_least(values: tuple[float, float]) -> None:
+    points = [FrontPoint(53362.0, value, TrialMark.TRIAL, on_front=True) for value in values]
+
+    texts = read_texts(
+        draw_front(
+            points,
+            470,
+            x=("params", NumberStyle.COUNT),
+            y=("accuracy", PERCENT),
+            limits=ValueRange(max(values), min(values)),
+        )
+    )
+
+    assert len({text for text in texts if text.endswith("%")}) >= 2
+    assert len({text for text in texts if text.endswith("k")}) >= 2
 
 
 @pytest.mark.parametrize(("count", "labels"), [(2, ["0", "1"]), (5, ["0", "1", "2", "3", "4"])])
@@ -214,8 +302,16 @@ def test_the_timeline_numbers_bars_with_room_and_divides_starts() -> None:
     assert texts.count("2") == texts.count("3") + 1
 
 
+def test_what_is_no_epoch_is_lighter() -> None:
+    spans = [Span(0, 0, 0.0, 30.0, 60.0, TrialMark.TRIAL)]
+
+    svg = draw_timeline(spans, STARTS[:1], slots=1)
+
+    assert svg.count('opacity="0.35"') == svg.count('opacity="0.9"') == 1
+
+
 def test_many_lanes_have_no_numbers() -> None:
-    spans = [Span(1000 + slot, slot, 0.0, 10.0, TrialMark.TRIAL) for slot in range(60)]
+    spans = [Span(1000 + slot, slot, 0.0, 0.0, 10.0, TrialMark.TRIAL) for slot in range(60)]
 
     assert "1007" not in read_texts(draw_timeline(spans, STARTS[:1], slots=60))
 
@@ -235,8 +331,31 @@ def test_the_front_is_joined_and_named() -> None:
     ]
 
     texts = read_texts(
-        draw_front(points, 470, x=("params", NumberStyle.COUNT), y=("accuracy", PERCENT))
+        draw_front(
+            points,
+            470,
+            x=("params", NumberStyle.COUNT),
+            y=("accuracy", PERCENT),
+            limits=ValueRange(0.9, 0.85),
+        )
     )
 
+    assert "below 85%" in texts
     assert "no trial is better in both" in texts
     assert any(text.endswith("k") for text in texts)
+
+
+def test_the_budget_has_a_bar_and_a_text_for_each_part_and_a_line_per_sample() -> None:
+    svg = draw_budget(BARS, title="drop (points)", sample=0.0)
+
+    assert {"allowed", "prune", "left", "1.00 points", "0.20 gained"} <= set(read_texts(svg))
+    assert svg.count('stroke-dasharray="6,4"') == 1
+    lines = draw_budget(BARS, title="drop (points)", sample=0.5).count("<line")
+    # From -0.2 to 1 there are 0, 0.5 and 1.
+    assert lines == svg.count("<line") + 3
+
+
+def test_a_budget_of_nothing_can_be_drawn() -> None:
+    bars = [BudgetBar("allowed", 0.0, 0.0, "0.00 points", BudgetTone.ALLOWED)]
+
+    assert "0.00 points" in read_texts(draw_budget(bars, title="drop", sample=0.0))

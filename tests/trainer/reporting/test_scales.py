@@ -30,7 +30,7 @@ def test_orders_of_magnitude_are_equally_far_apart() -> None:
     ("space", "labels"),
     [
         ({"uniform": {"min": 0, "max": 1}}, ["0", "0.5", "1"]),
-        ({"uniform": {"min": -2, "max": 2}}, ["-2", "-1", "0", "1", "2"]),
+        ({"uniform": {"min": -2, "max": 2}}, ["\N{MINUS SIGN}2", "\N{MINUS SIGN}1", "0", "1", "2"]),
         ({"uniform": {"min": 1, "max": 3, "type": "Int"}}, ["1", "2", "3"]),
         ({"uniform": {"min": 5, "max": 5}}, ["5"]),
         ({"logUniform": {"min": 1e-3, "max": 1e-2}}, ["1e-3", "3e-3", "0.01"]),

@@ -116,6 +116,32 @@ def test_importance_is_ranked_with_bars_to_the_longest() -> None:
     assert first.rows[1].width == pytest.approx(22 / 61 * 100, abs=0.1)
 
 
+@pytest.mark.parametrize(
+    ("values", "doubt"),
+    [
+        ((0.9926, 0.9963, 1.0), "The trials differ by 2 validation samples: this ranking is weak."),
+        ((0.9, 0.9), "The trials differ by 0 validation samples: this ranking is weak."),
+        ((0.9, 0.99), ""),
+    ],
+)
+def test_a_ranking_of_nearly_equal_trials_is_doubted(values: tuple[float, ...], doubt: str) -> None:
+    parts = make_parts()
+    parts.trials = [
+        trial.model_copy(update={"values": {"accuracy": value}, "state": TrialState.SUCCEEDED})
+        for trial, value in zip(make_trials(), values, strict=False)
+    ]
+    shares = (ImportanceReport(metric="accuracy", shares={"train.learningRate": 1.0}),)
+    report = parts.build().model_copy(update={"importance": shares})
+
+    assert [entry.doubt for entry in view_of(report).importance] == [doubt]
+
+    # Without a budget, the number of samples tells.
+    data = {"samples": {"validation": 270}}
+    status = report.status.model_copy(update={"budget": None})
+    report = report.model_copy(update={"status": status, "data": data})
+    assert [entry.doubt for entry in view_of(report).importance] == [doubt]
+
+
 def test_the_most_important_parameters_come_first() -> None:
     shares = ImportanceReport(metric="accuracy", shares={"b": 0.7, "a": 0.3})
     report = make_report().model_copy(update={"importance": (shares,)})
@@ -140,6 +166,8 @@ def test_a_busy_search_has_every_chart(busy: SearchCharts) -> None:
     assert busy.history is not None
     assert "stopped early stand at their last value" in busy.history.caption
     assert "without a value" in busy.history.caption
+    assert "Hollow triangles in the strip: " in busy.history.caption
+    assert "Hollow triangles in the strip: " in busy.slices_caption
     assert busy.parallel is not None
     assert busy.curves is not None
     assert busy.curves.caption.endswith("A dot ends those that were stopped early.")
@@ -216,3 +244,23 @@ def test_trials_of_an_earlier_job_do_not_count_as_this_ones() -> None:
 
     assert view.total == len(BUSY.trials) + len(BUSY.cached_trials)
     assert {trial.state for trial in BUSY.cached_trials} == {TrialState.CACHED}
+
+
+def test_the_whole_front_stands_on_the_axis_and_poor_trials_beside_it() -> None:
+    parts = make_busy_parts(8)
+    values = [(0.99, 900), (0.989, 800), (0.988, 700), (0.9, 100), (0.99, 950), (0.3, 960)]
+    parts.trials = [
+        trial.model_copy(
+            update={
+                "values": {"accuracy": accuracy, "params": params},
+                "state": TrialState.SUCCEEDED,
+                "violations": {},
+            }
+        )
+        for trial, (accuracy, params) in zip(parts.trials, values, strict=False)
+    ]
+
+    (front,) = charts_of(parts.build()).fronts
+
+    assert "below 90%" in front.svg
+    assert front.caption.endswith("values worse than the axis shows.")

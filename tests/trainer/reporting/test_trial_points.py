@@ -6,7 +6,7 @@ import pytest
 
 from report_builder import make_trials
 from search_builder import make_searched
-from trimtab_api.reports import TrialReport
+from trimtab_api.reports import EpochReport, TrialReport
 from trimtab_api.v1alpha1.goals import Direction, Objective
 from trimtab_api.v1alpha1.search import Parameter
 from trimtab_api.v1alpha1.status import TrialState
@@ -174,14 +174,20 @@ def test_starts_of_a_run_follow_each_other_in_time() -> None:
         assert all(a.end <= b.start for a, b in itertools.pairwise(lane))
 
 
-def test_busy_is_the_share_of_the_slots_time() -> None:
+def test_only_epochs_are_work() -> None:
+    epochs = [EpochReport(epoch=epoch, metrics={}, seconds=3.0) for epoch in (1, 2)]
     trials = [
-        make_trial(0, seconds=8.0),
-        make_trial(1, seconds=2.0, slot=1),
-        make_trial(2, seconds=10.0, slot=1, attempt=2, start_seconds=2.0),
+        make_trial(0, seconds=8.0, intermediate=epochs),
+        make_trial(1, seconds=2.0, slot=1, state=TrialState.INFEASIBLE),
+        # It went on from an epoch of the first start, whose time was spent there.
+        make_trial(2, seconds=5.0, slot=1, attempt=2, start_seconds=7.0, intermediate=epochs),
     ]
 
-    assert make_timeline(trials).busy == pytest.approx(20 / (2 * 20))
+    timeline = make_timeline(trials)
+
+    works = [(span.start, span.work, span.end) for span in timeline.spans]
+    assert works == [(0, 2, 8), (0, 2, 2), (15, 15, 20)]
+    assert timeline.busy == pytest.approx((6 + 5) / (2 * 20))
 
 
 def test_the_front_of_trials_leaves_out_what_is_past_a_limit() -> None:

@@ -3,16 +3,18 @@
 import pytest
 
 from report_builder import make_candidate, make_partial_parts, make_parts, make_report
-from trimtab_api.stages import StageReason
+from trimtab_api.reports import ChoiceOutcome
+from trimtab_api.stages import StageName, StageReason
 from trimtab_api.v1alpha1.conditions import DegradedReason
 from trimtab_api.v1alpha1.goals import Direction
 from trimtab_api.v1alpha1.job import Spec
+from trimtab_api.v1alpha1.status import StageStatus
 from trimtab_api.verdict import describe_pick
-from trimtab_trainer.reporting.charts.targets import CandidateRole
 from trimtab_trainer.reporting.run_view import (
     build_headline,
     describe_recovery,
     list_facts,
+    list_stage_rows,
     make_rows,
 )
 from trimtab_trainer.reporting.target_view import build_target, list_points, worst_allowed
@@ -28,11 +30,11 @@ def test_the_front_holds_what_no_other_beats_in_both() -> None:
 
     front = {point.name for point in points if point.on_front}
     assert front == {"dense-int8", "pruned-int8"}
-    assert {point.name: point.role for point in points} == {
-        "dense": "candidate",
-        "pruned": "candidate",
-        "dense-int8": "rejected",
-        "pruned-int8": "ships",
+    assert {point.name: point.outcome for point in points} == {
+        "dense": ChoiceOutcome.OVER_LIMIT,
+        "pruned": ChoiceOutcome.FEASIBLE,
+        "dense-int8": ChoiceOutcome.REJECTED,
+        "pruned-int8": ChoiceOutcome.SHIPS,
     }
 
 
@@ -75,23 +77,28 @@ def test_a_limit_is_shown_in_its_own_unit(
 
 
 @pytest.mark.parametrize(
-    ("reason", "role", "text"),
+    ("reason", "outcome", "text"),
     [
-        (StageReason.NO_GAIN, CandidateRole.REJECTED, "rejected: 2 ms against 1 ms"),
-        (None, CandidateRole.LIMITED, "over the limit: 2 ms against 1 ms"),
-        (StageReason.BUDGET_EXCEEDED, CandidateRole.LIMITED, "over the limit: 2 ms against 1 ms"),
+        (StageReason.NO_GAIN, ChoiceOutcome.REJECTED, "rejected: 2 ms against 1 ms"),
+        (None, ChoiceOutcome.OVER_LIMIT, "over the limit: 2 ms against 1 ms"),
+        (
+            StageReason.BUDGET_EXCEEDED,
+            ChoiceOutcome.OVER_LIMIT,
+            "over the limit: 2 ms against 1 ms",
+        ),
     ],
 )
-def test_only_a_candidate_without_gain_is_called_rejected(
-    reason: StageReason | None, role: CandidateRole, text: str
+def test_before_the_end_only_a_candidate_without_gain_is_called_rejected(
+    reason: StageReason | None, outcome: ChoiceOutcome, text: str
 ) -> None:
-    parts = make_parts()
-    parts.candidates[1] = make_candidate("pruned", rejected="2 ms against 1 ms", reason=reason)
+    parts = make_partial_parts()
+    pruned = make_candidate("pruned", rejected="2 ms against 1 ms", reason=reason)
+    parts.candidates.append(pruned)
     report = parts.build()
 
     rows = build_target(report, Spec.model_validate(report.spec), report.status.targets[0]).rows
 
-    assert (rows[1].role, rows[1].rejected) == (role, text)
+    assert (rows[1].outcome, rows[1].rejected) == (outcome, text)
 
 
 def test_a_run_that_waits_says_for_what() -> None:
@@ -157,3 +164,30 @@ def test_the_baseline_itself_may_ship() -> None:
     sentence = describe_pick(report, report.status.targets[0], "accuracy")
 
     assert sentence == "dense, the baseline itself, ships for edge"
+
+
+@pytest.mark.parametrize(
+    ("end", "time"), [("10:00:00", "< 1 s"), ("10:00:03", "3 s"), ("10:02:03", "2 min 03 s")]
+)
+def test_times_from_whole_seconds_have_no_decimals(end: str, time: str) -> None:
+    stage = StageStatus(
+        name=StageName.TRAIN,
+        start_time="2030-01-01T10:00:00Z",
+        completion_time=f"2030-01-01T{end}Z",
+    )
+
+    assert [row.time for row in list_stage_rows([stage])] == [time]
+
+
+@pytest.mark.parametrize(("share", "is_said"), [(0.0004, False), (0.012, True)])
+def test_waiting_for_the_cpu_is_told_where_there_was_some(share: float, is_said: bool) -> None:
+    report = make_report()
+    spec, target = Spec.model_validate(report.spec), report.status.targets[0]
+    candidates = tuple(
+        entry.model_copy(update={"metrics": {**entry.metrics, "contention@edge": share}})
+        for entry in report.candidates
+    )
+
+    note = build_target(report.model_copy(update={"candidates": candidates}), spec, target).note
+
+    assert ("waiting for a busy CPU" in note) is is_said

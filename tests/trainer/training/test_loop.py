@@ -133,6 +133,26 @@ def test_steps_end_within_an_epoch() -> None:
     assert [(r.epoch, r.epochs) for r in results] == [(1, 2), (2, 2)]
 
 
+def test_what_the_caller_does_after_each_step_holds_to_the_end() -> None:
+    model = nn.Linear(2, 2)
+
+    def keep_first_row_zero() -> None:
+        with torch.no_grad():
+            model.weight[0] = 0
+
+    epochs = train(
+        model,
+        data=make_rows(12),
+        task=Spy(),
+        recipe=make_recipe(epochs=2, batch_size=4),
+        seed=0,
+        after_step=keep_first_row_zero,
+    )
+    for _ in epochs:
+        assert not model.weight[0].any()
+        assert model.weight[1].all()
+
+
 def test_closing_ends_the_training() -> None:
     spy, model = Spy(), nn.Linear(2, 1)
     results = train(

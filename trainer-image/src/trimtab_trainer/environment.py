@@ -18,7 +18,7 @@ _PACKAGES = (
     "optuna",
     "onnx",
     "onnxruntime",
-    "torch-pruning",
+    "openvino",
 )
 _CPU_INFO = Path("/proc/cpuinfo")
 _TELLING_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")

@@ -10,6 +10,7 @@ from trimtab_api.v1alpha1.conditions import FailedReason
 from trimtab_api.v1alpha1.status import FailureClass
 
 __all__ = [
+    "CalibrationInvalidError",
     "CheckpointRefusedError",
     "DatasetInvalidError",
     "DatasetUnavailableError",
@@ -17,8 +18,10 @@ __all__ = [
     "EnvironmentMissingError",
     "ExportFailedError",
     "MetricInvalidError",
+    "OperatorUnsupportedError",
     "OutOfMemoryError",
     "StudyMismatchError",
+    "TargetUnmeasuredError",
     "TooManyFailedTrialsError",
     "TrainerError",
     "TrialLogCorruptError",
@@ -102,6 +105,14 @@ class ExportFailedError(TrainerError):
     """A model could not be exported, or the runtime refuses or changes the exported file."""
 
 
+class CalibrationInvalidError(TrainerError):
+    """The calibration samples give no usable ranges."""
+
+
+class OperatorUnsupportedError(TrainerError):
+    """No layer of a model can be quantized as asked."""
+
+
 class CheckpointRefusedError(TrainerError):
     """A checkpoint fails its hash or is not a safetensors file; nothing of it was loaded."""
 
@@ -114,3 +125,7 @@ class TrialTimeoutError(TrainerError):
     """A trial said nothing for longer than `search.trialTimeoutSeconds`."""
 
     failure_class = FailureClass.TIMEOUT
+
+
+class TargetUnmeasuredError(TrainerError):
+    """The measuring process died or took longer than allowed; there are no figures."""

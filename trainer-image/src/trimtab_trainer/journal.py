@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from trimtab_api.explanation import explain_choices
 from trimtab_api.outcome import RunFacts, build_status, shorten
-from trimtab_api.reports import NumericsReport, RunReport
+from trimtab_api.reports import ChoiceReport, NumericsReport, RunReport
 from trimtab_api.stages import STAGE_ORDER, StageName, StageReason, StageState
 from trimtab_api.v1alpha1.conditions import DegradedReason, FailedReason
 from trimtab_api.v1alpha1.status import PrecisionStatus, StageStatus
@@ -101,6 +102,18 @@ class Journal:
     def end(self, stage: AbstractStage, result: StageResult) -> None:
         """Store a result; from here on the stage does not run again for the same inputs."""
         inputs = stage.inputs(self._run)
+        if result.state is StageState.FAILED:
+            # What failed is tried again at the next start.
+            self._set(
+                stage.name,
+                state=result.state,
+                reason=result.reason,
+                message=shorten(result.message),
+                artifact=result.artifact,
+                completion_time=_now(),
+            )
+            self._publish_end(stage.name, time.monotonic() - self._began[stage.entry])
+            return
         status = StageStatus(
             name=stage.name,
             state=result.state,
@@ -192,10 +205,23 @@ class Journal:
             importance=tuple(run.importance),
             training=tuple(run.training),
             prune_steps=tuple(run.prune_steps),
+            pruned_layers=tuple(run.pruned_layers),
             candidates=tuple(run.candidates),
+            choices=self._explain(),
             data={"samples": facts.samples, "digest": facts.digest} if facts else {},
             environment=describe_environment(run.context.cores),
             warnings=tuple(run.warnings),
+        )
+
+    def _explain(self) -> tuple[ChoiceReport, ...]:
+        run = self._run
+        if run.baseline is None or run.facts is None or not run.measured:
+            return ()
+        return explain_choices(
+            run.candidates,
+            run.baseline.metrics,
+            run.spec,
+            linear_share=run.facts.linear_share,
         )
 
     def _gather_facts(self) -> RunFacts:
@@ -218,6 +244,7 @@ class Journal:
             failure=self._failure,
             finished=self._finished and self._failure is None,
             node=platform.node(),
+            devices=run.devices,
             proxy=True,
         )
 

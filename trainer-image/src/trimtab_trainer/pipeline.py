@@ -28,7 +28,7 @@ from trimtab_trainer.execution.gpus import count_gpus
 from trimtab_trainer.execution.ray_actors import RayExecutor
 from trimtab_trainer.journal import Journal
 from trimtab_trainer.preflight import run_preflight
-from trimtab_trainer.reporting._base import AbstractReporter, RunResumed
+from trimtab_trainer.reporting._base import AbstractReporter, RunResumed, RunStarted
 from trimtab_trainer.stages._base import AbstractStage, Run
 from trimtab_trainer.stages._baseline import Baseline
 from trimtab_trainer.stages._bench import Bench
@@ -63,7 +63,7 @@ def run_job(
         reporter: Who listens.
 
     Raises:
-        StudyMismatchError: The folder belongs to another study.
+        StudyMismatchError: The folder belongs to another study, which has results.
         UserError: The folder cannot be used, a module of the user hides one that is needed, or
             there are too few GPUs for the workers of a trial.
         EnvironmentMissingError: Ray cannot start here.
@@ -82,7 +82,9 @@ def run_job(
         context = RunContext(
             name=job.metadata.name,
             fingerprint=fingerprint,
-            attempt=enter_attempt(root, name=job.metadata.name, fingerprint=fingerprint),
+            attempt=enter_attempt(
+                root, name=job.metadata.name, fingerprint=fingerprint, spec=job.spec
+            ),
             root=root,
             code_dir=code_dir.resolve(),
             data_root=data_root.resolve(),
@@ -123,6 +125,7 @@ def _find_finished(root: Path, fingerprint: str) -> RunReport | None:
 def _run_attempt(
     job: OptimizationJob, context: RunContext, reporter: AbstractReporter, *, extends: bool
 ) -> RunReport:
+    reporter.publish(RunStarted())
     with tempfile.TemporaryDirectory(prefix="trimtab-") as cache, _start(job, context, cache) as it:
         run = Run(context=context, job=job, executor=it, reporter=reporter)
         journal = Journal(run, extends=extends)

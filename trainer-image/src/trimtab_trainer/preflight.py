@@ -8,12 +8,13 @@ from collections.abc import Generator, Sequence
 
 import torch
 
-from trimtab_api.metrics import KNOWN_METRICS, MetricScope
+from trimtab_api.metrics import KNOWN_METRICS, TRIAL_METRICS, MetricScope
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_trainer.errors import UserError
+from trimtab_trainer.models.globs import match_layers
 from trimtab_trainer.models.profile import count_flops, count_parameters
-from trimtab_trainer.pruning.budget import Counters, find_target
-from trimtab_trainer.pruning.cutter import find_cuttable_groups
+from trimtab_trainer.pruning.amounts import Counters
+from trimtab_trainer.pruning.budget import check_amount
 from trimtab_trainer.reporting._base import SamplesSkipped
 from trimtab_trainer.stages._base import Facts, Run
 from trimtab_trainer.stages._bench import Bench, make_example
@@ -23,7 +24,7 @@ from trimtab_trainer.storage.run_folder import enter_data
 
 __all__ = ["run_preflight"]
 
-_STATIC = tuple(name for name, known in KNOWN_METRICS.items() if known.scope is MetricScope.STATIC)
+_STATIC = tuple(name for name in TRIAL_METRICS if KNOWN_METRICS[name].scope is MetricScope.STATIC)
 
 _SHOWN = 5
 
@@ -40,8 +41,10 @@ def run_preflight(run: Run) -> None:
     for warning in run.facts.data_warnings:
         run.warn(warning)
     run.call(check_goals, spec=run.spec)
-    if run.spec.stages.prune is not None:
+    if run.spec.stages.prune is not None and run.spec.stages.prune.amount is not None:
         run.call(check_pruning, spec=run.spec)
+    if run.spec.stages.quantize is not None:
+        run.call(check_quantization, spec=run.spec)
 
 
 def _tell_skipped(run: Run, names: tuple[str, ...]) -> None:
@@ -89,12 +92,24 @@ def check_pruning(bench: Bench, *, spec: Spec, threads: int) -> Generator[None, 
     if prune is None or prune.amount is None:
         raise ValueError("only a spec with an expanded stages.prune can be checked")
     example = make_example(bench.data(spec))
-    model, settings = bench.fresh_model(spec).cpu(), make_settings(prune)
+    model = bench.fresh_model(spec).cpu()
     yield None
-    find_target(
+    check_amount(
         model,
-        find_cuttable_groups(model, example, settings),
+        example,
         amount=make_amount(prune.amount),
-        settings=settings,
+        settings=make_settings(prune, spec.seed),
         counters=Counters(count_parameters, lambda model: count_flops(model, example)),
     )
+
+
+def check_quantization(bench: Bench, *, spec: Spec, threads: int) -> Generator[None, None, None]:
+    """Check that every pattern of layers that stay float matches one.
+
+    Raises:
+        UserError: One does not.
+    """
+    torch.set_num_threads(threads)
+    yield None
+    keep = spec.stages.quantize.keep_float if spec.stages.quantize else ()
+    match_layers(bench.fresh_model(spec), keep, field="quantize.keepFloat")

@@ -36,6 +36,8 @@ class GoalsMetReason(StrEnum):
     """The limit that is missed is the accuracy budget."""
     CONSTRAINT_MISSED = "ConstraintMissed"
     """Another limit is missed; the message names it."""
+    TARGET_UNMEASURED = "TargetUnmeasured"
+    """No candidate has figures on a target; the message names it."""
     NOT_MEASURED = "NotMeasured"
     """The job has not come to its benchmark stage."""
 

@@ -14,14 +14,21 @@ class ExportFormat(StrEnum):
     """A file format."""
 
     ONNX = "onnx"
+    """For ONNX Runtime and most others."""
+    PT2 = "pt2"
+    """A program of torch.export, for PyTorch."""
+    OPENVINO = "openvino"
+    """OpenVINO IR: an .xml file with its .bin beside it."""
 
 
 class Export(ApiModel):
     """Self-contained files; each is evaluated again after it was written."""
 
-    formats: Annotated[tuple[ExportFormat, ...], Field(min_length=1, max_length=1)] = (
+    formats: Annotated[tuple[ExportFormat, ...], Field(min_length=1, max_length=3)] = (
         ExportFormat.ONNX,
     )
-    """onnx."""
+    """onnx, pt2 and openvino; the formats that the targets' runtimes need are added."""
     opset: Annotated[int, Field(ge=18, le=23)] = 18
     """ONNX operator set."""
+    dynamic_batch: bool = True
+    """Whether files take any number of samples; else the batch size of the targets, which must be the same for all."""

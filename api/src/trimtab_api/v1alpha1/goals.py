@@ -8,7 +8,16 @@ from pydantic import Field
 from trimtab_api.v1alpha1._base import ApiModel, OneOf
 from trimtab_api.v1alpha1._types import MetricName, TargetName
 
-__all__ = ["Constraint", "Direction", "Objective", "Prefer", "Profile", "Target"]
+__all__ = [
+    "Constraint",
+    "Direction",
+    "Objective",
+    "Prefer",
+    "Profile",
+    "Runtime",
+    "Target",
+    "TargetDevice",
+]
 
 
 class Direction(StrEnum):
@@ -42,7 +51,7 @@ class Constraint(OneOf):
     )
 
     metric: MetricName
-    """Validation metric (`accuracy`, `loss`), static metric (`params`, `flops`) or metric of a target (`size_mib`, `size_compressed_mib`, `latency_p50_ms`, `latency_p95_ms`, `throughput_per_s`, `memory_mib`, `speedup`)."""
+    """Validation metric (`accuracy`, `loss`), static metric (`params`, `flops`, `sparsity`) or metric of a target (`size_mib`, `size_compressed_mib`, `latency_p50_ms`, `latency_p95_ms`, `throughput_per_s`, `memory_mib`, `speedup`)."""
     target: TargetName | None = None
     """The target that it holds on; absent = every target."""
     max: float | None = None
@@ -60,12 +69,36 @@ class Constraint(OneOf):
 
 
 class Profile(StrEnum):
-    """A class of hardware with its defaults for pruning and measurement."""
+    """A class of hardware with its defaults for pruning, quantization and measurement."""
 
+    MOBILE = "mobile"
+    """One request at a time on a phone: 2 threads, batch 1, prefers size."""
     CPU_EDGE = "cpu-edge"
     """One request at a time on few cores: 2 threads, batch 1, prefers p95 latency."""
+    GPU_EDGE = "gpu-edge"
+    """One request at a time on a small GPU: batch 1, prefers p95 latency."""
     CPU_SERVER = "cpu-server"
     """Many requests on all cores: batch 8, prefers throughput."""
+    GPU_SERVER = "gpu-server"
+    """Many requests on a GPU: batch 32, prefers accuracy."""
+
+
+class Runtime(StrEnum):
+    """The program that runs the exported file."""
+
+    ONNXRUNTIME = "onnxruntime"
+    """Takes onnx."""
+    TORCH = "torch"
+    """Takes pt2."""
+    OPENVINO = "openvino"
+    """Takes openvino."""
+
+
+class TargetDevice(StrEnum):
+    """Where the runtime computes."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
 
 
 class Prefer(StrEnum):
@@ -85,6 +118,10 @@ class Target(ApiModel):
     """Class of hardware. Computed: what is detected where the job runs, cpu-server here."""
     prefer: Prefer | None = None
     """Which feasible candidate ships. Computed: by profile."""
+    runtime: Runtime | None = None
+    """What runs the file: onnxruntime, torch or openvino. Computed: by profile."""
+    device: TargetDevice | None = None
+    """cpu or cuda; OpenVINO knows only cpu. Computed: by profile."""
     batch_size: Annotated[int, Field(ge=1, le=4096)] | None = None
     """Samples per inference when measured. Computed: by profile."""
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None

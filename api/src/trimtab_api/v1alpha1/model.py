@@ -94,7 +94,7 @@ class Dataset(OneOf):
     idx: Uri | None = None
     """A folder of IDX files as MNIST and Fashion-MNIST have them, plain or gzipped."""
     entrypoint: Entrypoint | None = None
-    """`module:attr`, called with `args`; returns a mapping with `train` and optionally `validation` and `test`, each a map-style data set of (input, target)."""
+    """`module:attr`, called with `args`; returns a mapping with `train` and optionally `validation` and `test`, each a map-style data set of (input, target). Every process of a job and every later start calls it, and must get the same samples: draw samples with a fixed seed. Inputs may be augmented at random when a sample is read."""
     args: Args = Field(default_factory=dict)
     """Keyword arguments of the entry point, JSON scalars."""
     image_size: Annotated[int, Field(ge=1, le=4096)] | None = None

@@ -13,6 +13,7 @@ from trimtab_api.stages import StageName, StageReason, StageState
 from trimtab_api.v1alpha1._base import ApiModel
 from trimtab_api.v1alpha1._types import Scalar
 from trimtab_api.v1alpha1.conditions import ConditionType
+from trimtab_api.v1alpha1.goals import TargetDevice
 
 __all__ = [
     "BaselineStatus",
@@ -218,8 +219,10 @@ class TargetStatus(ApiModel):
     """The limit that is missed most, or that is nearest to being missed."""
     node: str | None = None
     """Where it was measured."""
+    device: TargetDevice | None = None
+    """What its runtime computed on there."""
     proxy: bool | None = None
-    """True where it was measured on another machine than the target's."""
+    """True where it was measured on another machine or device than the target's."""
 
 
 class ResultStatus(ApiModel):

@@ -8,12 +8,11 @@ from typing import assert_never
 
 from trimtab_api.metrics import metric_key
 from trimtab_api.reports import CandidateReport, TrialReport
-from trimtab_api.stages import StageState
+from trimtab_api.stages import StageName, StageState
 from trimtab_api.v1alpha1._types import Scalar
 from trimtab_api.v1alpha1.status import TrialState
-from trimtab_api.wording import render_metric, render_scalar, render_seconds
+from trimtab_api.wording import name_rejection, render_metric, render_scalar, render_seconds
 from trimtab_cli.rendering.run_state import RunState
-from trimtab_cli.rendering.tables import name_rejection
 from trimtab_trainer.reporting._base import (
     CandidateMeasured,
     CheckpointRefused,
@@ -23,6 +22,7 @@ from trimtab_trainer.reporting._base import (
     ProblemRaised,
     ProblemSolved,
     RunResumed,
+    RunStarted,
     SamplesSkipped,
     StageEnded,
     StageProgress,
@@ -55,9 +55,11 @@ def describe_event(event: Event, state: RunState, *, metric: str, now: float) ->
     """
     match event:
         case RunResumed(trials, attempt):
-            return f"going on with attempt {attempt}: {trials} trials are done already"
-        case StageStarted(stage, total):
-            return f"{stage}: started" + (f", {total} trials" if total else "")
+            return f"going on with attempt {attempt}{_describe_known(trials)}"
+        case RunStarted():
+            return "starting workers"
+        case StageStarted():
+            return _describe_start(event)
         case StageProgress():
             return _describe_progress(event, metric) if event.message else None
         case StageEnded():
@@ -114,6 +116,20 @@ def _list(names: Sequence[str], count: int) -> str:
 def describe_parameters(parameters: Mapping[str, Scalar]) -> str:
     """Return a trial's parameters in a line: `train.learningRate 0.003, train.batchSize 64`."""
     return ", ".join(f"{name} {render_scalar(value)}" for name, value in parameters.items())
+
+
+def _describe_known(trials: int) -> str:
+    verb = "is" if trials == 1 else "are"
+    return f": {count_things(trials, 'trial')} {verb} done already" if trials else ""
+
+
+def _describe_start(event: StageStarted) -> str:
+    if event.stage is StageName.SEARCH and event.total:
+        return f"{event.stage}: started, {event.total} trials"
+    if event.done:
+        of = f" of {event.total}" if event.total else ""
+        return f"{event.stage}: going on after epoch {event.done}{of}"
+    return f"{event.stage}: started"
 
 
 def _describe_progress(event: StageProgress, metric: str) -> str:

@@ -6,10 +6,16 @@ The lines are comments, so the whole output is a manifest again.
 from typing import Any
 
 from trimtab_api.defaults import WorkPlan
+from trimtab_api.techniques import MOST_CANDIDATES, plan_formats
 from trimtab_api.v1alpha1.goals import Target
 from trimtab_api.v1alpha1.job import OptimizationJob
 from trimtab_api.v1alpha1.runtime import Device
 from trimtab_api.v1alpha1.search import EarlyStopping, Search, WarmStart
+from trimtab_cli.rendering.compression_plan import (
+    describe_pruning,
+    describe_scan,
+    describe_techniques,
+)
 from trimtab_cli.rendering.structured import render_yaml
 
 __all__ = ["describe_plan", "render_plan"]
@@ -33,7 +39,9 @@ def describe_plan(job: OptimizationJob, work: WorkPlan) -> dict[str, Any]:
                 "finetune": work.finetune_epochs,
                 "total": work.epochs,
             },
+            "formats": [entry.value for entry in plan_formats(job.spec)],
             "candidates": list(work.candidates),
+            "conditionalCandidates": list(work.conditional),
         },
     }
 
@@ -42,17 +50,23 @@ def render_plan(job: OptimizationJob, work: WorkPlan) -> str:
     """Return an expanded job with its work as text for people."""
     search, train = job.spec.stages.search, job.spec.stages.train
     rows = {
-        "trials": _describe_trials(search, work.trials),
-        "stopping": _describe_stopping(search.early_stopping) if search else "",
-        "start": _describe_start(search.warm_start) if search else "",
-        "epochs": _describe_epochs(job, work),
-        "device": _DEVICES[job.spec.cluster.device],
-        "workers": f"{train.num_workers} for each training" if train else "",
-        "candidates": f"{len(work.candidates)}: {', '.join(work.candidates)}",
-        "targets": "; ".join(_describe_target(target) for target in job.spec.targets),
+        "trials": [_describe_trials(search, work.trials)],
+        "stopping": [_describe_stopping(search.early_stopping)] if search else [],
+        "start": [_describe_start(search.warm_start)] if search else [],
+        "epochs": [_describe_epochs(job, work)],
+        "device": [_DEVICES[job.spec.cluster.device]],
+        "workers": [f"{train.num_workers} for each training"] if train else [],
+        "pruning": [describe_pruning(job.spec)],
+        "sensitivity": [describe_scan(job.spec)],
+        "techniques": describe_techniques(job.spec),
+        "formats": [", ".join(plan_formats(job.spec))],
+        "candidates": [_describe_candidates(work)],
+        "targets": [_describe_target(target) for target in job.spec.targets],
     }
     lines = [f"# {job.metadata.name}: what a run does at most; nothing was started"]
-    lines += [f"# {name:<11} {text}" for name, text in rows.items() if text]
+    for name, texts in rows.items():
+        for index, text in enumerate(filter(None, texts)):
+            lines.append(f"# {'' if index else name:<11} {text}")
     return "\n".join(lines) + "\n" + render_yaml(describe_plan(job, work)["job"])
 
 
@@ -101,8 +115,16 @@ def _describe_epochs(job: OptimizationJob, work: WorkPlan) -> str:
     return f"{work.epochs}: search {work.search_epochs}, train {final}, {tuned}"
 
 
+def _describe_candidates(work: WorkPlan) -> str:
+    text = f"{len(work.candidates)}: {', '.join(work.candidates)}"
+    if not work.conditional:
+        return text
+    count = min(MOST_CANDIDATES, len(work.candidates) + len(work.conditional))
+    return f"{text}; where linear layers lead {count}, with {', '.join(work.conditional)}"
+
+
 def _describe_target(target: Target) -> str:
     return (
-        f"{target.name} ({target.profile}, threads {target.threads},"
-        f" batch {target.batch_size}, prefers {target.prefer})"
+        f"{target.name}: {target.profile}, {target.runtime} on {target.device},"
+        f" threads {target.threads}, batch {target.batch_size}, prefers {target.prefer}"
     )

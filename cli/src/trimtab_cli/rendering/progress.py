@@ -40,6 +40,7 @@ Clock = Callable[[], float]
 
 # The cores are busy with training: a few frames a second are enough.
 _FRAMES_PER_SECOND = 4
+_STARTING = "starting workers"
 _LASTING = (
     RunResumed,
     StageEnded,
@@ -106,7 +107,7 @@ class LiveReporter(AbstractReporter):
         self._metric = metric
         self._clock = clock
         self._state = RunState()
-        self._run = bars.add_task("run", total=self._state.stages, note="starting")
+        self._run = bars.add_task("run", total=self._state.stages, note=_STARTING)
         self._stage = bars.add_task("", total=None, note="", visible=False)
         self._trials: dict[int, TaskID] = {}
 
@@ -124,6 +125,8 @@ class LiveReporter(AbstractReporter):
         state = self._state
         share = state.position / state.total if state.stage and state.total else 0.0
         note = f"{len(state.ended)} of {state.stages} stages"
+        if state.stage is None and not state.ended:
+            note = _STARTING
         if state.problem is not None:
             note = f"waiting, {state.problem.reason}: {state.problem.message}"
         self._bars.update(self._run, completed=len(state.ended) + min(share, 1.0), note=note)
@@ -156,7 +159,9 @@ class LiveReporter(AbstractReporter):
     def _stage_note(self, now: float) -> str:
         state = self._state
         parts = []
-        if state.total and state.total > 1:
+        if state.message:
+            parts.append(state.message)
+        elif state.total and state.total > 1:
             parts.append(f"{state.done:.0f}/{state.total:.0f}")
         left = state.remaining(now)
         if left is not None:

@@ -65,10 +65,13 @@ class RunState:
     ended: set[StageName] = field(default_factory=set)
     """Stages that ended or were skipped."""
     best: NewBest | None = None
+    message: str = ""
+    """What the stage did last, in words; empty where it says none."""
     problem: ProblemRaised | None = None
     """What the run waits for; None while it goes on."""
     _began: float = 0.0
     _before: float = 0.0
+    _moved: float = 0.0
 
     @property
     def stages(self) -> int:
@@ -102,9 +105,10 @@ class RunState:
             case StageStarted(stage, total, done):
                 self._enter(stage, now)
                 self.total, self.done, self._before = total or self.total, done, done
-            case StageProgress(stage, done, total):
+            case StageProgress(stage, done, total, message):
                 self._enter(stage, now)
-                self.done, self.total = done, total
+                self._move(done, total, now)
+                self.message = message or self.message
             case StageEnded(stage):
                 self.ended.add(stage)
                 self.stage = None
@@ -117,7 +121,8 @@ class RunState:
                 self.problem = event
             case ProblemSolved(_, seconds):
                 self.problem = None
-                self._began += seconds  # what was waited says nothing of the pace
+                # What was waited says nothing of the pace.
+                self._began, self._moved = self._began + seconds, self._moved + seconds
             case _:
                 pass
 
@@ -137,5 +142,12 @@ class RunState:
 
     def _enter(self, stage: StageName, now: float) -> None:
         if self.stage is not stage:
-            self.stage, self.total, self.done = stage, None, 0.0
-            self._began, self._before = now, 0.0
+            self.stage, self.total, self.done, self.message = stage, None, 0.0, ""
+            self._began, self._before, self._moved = now, 0.0, now
+
+    def _move(self, done: float, total: float | None, now: float) -> None:
+        # Trial cuts and pruning steps have paces of their own.
+        is_next_part = self.total is not None and (total != self.total or done < self.done)
+        if is_next_part:
+            self._began, self._before = self._moved, 0.0
+        self.done, self.total, self._moved = done, total, now

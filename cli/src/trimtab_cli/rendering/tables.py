@@ -10,15 +10,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from trimtab_api.metrics import metric_key
-from trimtab_api.reports import CandidateReport, RunReport
-from trimtab_api.stages import StageReason
+from trimtab_api.metrics import KNOWN_METRICS, metric_key
+from trimtab_api.reports import CandidateReport, ChoiceOutcome, RunReport
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_api.v1alpha1.status import TargetStatus
-from trimtab_api.verdict import Verdict, describe_pick, find_verdict
-from trimtab_api.wording import render_change, render_metric
+from trimtab_api.verdict import (
+    Verdict,
+    describe_pick,
+    describe_unreached_goal,
+    find_outcome,
+    find_verdict,
+)
+from trimtab_api.wording import name_outcome, name_rejection, render_change, render_metric
 
-__all__ = ["name_rejection", "print_result"]
+__all__ = ["print_result"]
 
 _TITLES = {
     Verdict.GOALS_MET: ("goals met", "bold green"),
@@ -26,6 +31,16 @@ _TITLES = {
     Verdict.FAILED: ("failed", "bold red"),
     Verdict.UNFINISHED: ("unfinished", "bold"),
 }
+# One word each, so that a row fits into 80 columns; the lines below the table say it in full.
+_WORDS = {
+    ChoiceOutcome.SHIPS: "ships",
+    ChoiceOutcome.FEASIBLE: "",
+    ChoiceOutcome.OVER_LIMIT: "over",
+    ChoiceOutcome.REJECTED: "rejected",
+    ChoiceOutcome.UNMEASURED: "no time",
+    ChoiceOutcome.UNBUILT: "no file",
+}
+_STYLES = {ChoiceOutcome.SHIPS: "bold", ChoiceOutcome.FEASIBLE: "", ChoiceOutcome.OVER_LIMIT: ""}
 _TARGET_METRICS = ("size_mib", "latency_p50_ms", "speedup")
 
 
@@ -44,7 +59,8 @@ def print_result(report: RunReport, folder: Path) -> None:
     _print_rejections(console, report)
     verdict = find_verdict(report.status)
     title, style = _TITLES[verdict]
-    console.print(Text(f"{report.name}: {title}", style))
+    unreached = describe_unreached_goal(report)
+    console.print(Text(f"{report.name}: {title}" + (f"; {unreached}" if unreached else ""), style))
     for target in report.status.targets:
         sentence = describe_pick(report, target, metric)
         if sentence:
@@ -53,8 +69,9 @@ def print_result(report: RunReport, folder: Path) -> None:
             console.print(Text(f"nearest limit: {target.limiting_constraint}"))
     if report.status.message and verdict is not Verdict.GOALS_MET:
         console.print(Text(report.status.message))
-    if report.status.result:
-        console.print(Text(f"artifact: {folder / report.status.result.artifact}"))
+    shipped = dict.fromkeys(target.artifact for target in report.status.targets if target.artifact)
+    for artifact in shipped:
+        console.print(Text(f"artifact: {folder / artifact}"))
     console.print(Text(f"report:   {folder / 'report.html'}"))
 
 
@@ -66,17 +83,16 @@ def _build_table(report: RunReport, target: TargetStatus, metric: str) -> Table:
         padding=0,
         show_edge=False,
     )
+    known = KNOWN_METRICS.get(metric)
+    change = "points" if known is not None and known.unit == "fraction" else "change"
     table.add_column("candidate", no_wrap=True)
-    for name in (metric, "change", "test", "size", "p50", "speedup"):
+    for name in (metric, change, "test", "size", "p50", "speedup"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for candidate in report.candidates:
-        shipped = candidate.id == target.candidate
-        # One word fits into 80 columns; the lines below the table say it in full.
-        verdict = "ships" if shipped else name_rejection(candidate).partition(" ")[0]
-        style = "bold" if shipped else ("dim" if candidate.rejected else "")
+        outcome = find_outcome(report, candidate, target)
         figures = _figures(report, candidate, target.name, metric)
-        table.add_row(candidate.id, *figures, verdict, style=style)
+        table.add_row(candidate.id, *figures, _WORDS[outcome], style=_STYLES.get(outcome, "dim"))
     return table
 
 
@@ -89,18 +105,22 @@ def _figures(report: RunReport, candidate: CandidateReport, target: str, metric:
         for name in _TARGET_METRICS
     ]
     test = render_metric(metric, candidate.test_metrics.get(metric))
-    return [render_metric(metric, value), render_change(metric, change), test, *own]
+    # The head says that a change is in points.
+    shown = render_change(metric, change).removesuffix(" points")
+    return [render_metric(metric, value), shown, test, *own]
 
 
 def _print_rejections(console: Console, report: RunReport) -> None:
-    for candidate in report.candidates:
-        if candidate.rejected:
-            word = name_rejection(candidate)
-            console.print(Text(f"{candidate.id} {word}: {candidate.rejected}", "dim"))
-
-
-def name_rejection(candidate: CandidateReport) -> str:
-    """Return in a word or three what keeps a candidate from shipping; empty where nothing does."""
-    if candidate.rejected is None:
-        return ""
-    return "rejected" if candidate.reason is StageReason.NO_GAIN else "over the limit"
+    lines = [
+        f"{choice.candidate} {name_outcome(choice.outcome)} on {choice.target}: {choice.text}"
+        for choice in report.choices
+        if choice.outcome in {ChoiceOutcome.OVER_LIMIT, ChoiceOutcome.REJECTED}
+    ]
+    if not report.choices:
+        lines = [
+            f"{candidate.id} {name_rejection(candidate)}: {candidate.rejected}"
+            for candidate in report.candidates
+            if candidate.rejected
+        ]
+    for line in lines:
+        console.print(Text(line, "dim"))

@@ -16,15 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from trimtab_trainer.errors import ExportFailedError, TrainerError
+from trimtab_api.v1alpha1.goals import TargetDevice
+from trimtab_trainer.errors import ExportFailedError, TargetUnmeasuredError
 
-__all__ = ["Measurement", "TargetUnmeasuredError", "measure"]
+__all__ = ["Measurement", "measure"]
 
 _MEMORY_REPEATS = 3
-
-
-class TargetUnmeasuredError(TrainerError):
-    """The measuring process died or took longer than allowed; there are no figures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,34 +31,40 @@ class Measurement:
     latency_p50_ms: float
     latency_p95_ms: float
     throughput_per_s: float
-    """Samples per second over all timed runs."""
+    """Samples per second of the median run: a mean would tell of the few runs that other programs
+    held up, which last a thousand times as long as a small model."""
     memory_mib: float
     """Largest resident memory of a process that runs only this file, the runtime included."""
     contention: float | None
-    """Share of time that a thread of the timing process was ready to run and had no CPU, 0…1;
-    None where the platform does not tell. It is one figure for all files timed together."""
+    """Share of its CPUs' time that other programs took from the timing process, 0…1; None where
+    the platform does not tell. It is one figure for all files timed together."""
+    device: str
+    """Where the runtime computed, `cpu` or `cuda`, whatever was asked for."""
 
 
 def measure(
     files: Mapping[str, Path],
     *,
+    device: TargetDevice = TargetDevice.CPU,
     threads: int,
     batch_size: int,
     warmup: int,
     repeats: int,
     timeout_seconds: float,
 ) -> dict[str, Measurement]:
-    """Measure ONNX files side by side on this machine.
+    """Measure files side by side on this machine, each in the runtime that takes it.
 
     One fresh process, kept on as many CPUs as it has threads, loads all files and runs them in
     turn, run by run. Then each file gets a process of its own for its memory.
 
     Args:
-        files: Paths by any name, at least one.
+        files: Paths by any name, at least one: .onnx, .pt2 or the .xml of an IR.
+        device: Where to compute, if the runtime can.
         threads: Threads inside an operator.
         batch_size: Samples per run, random values in 0…1.
-        warmup: Runs of each file that are not counted.
-        repeats: Runs of each file that are, at least one.
+        warmup: Runs of each file that are not counted; at least one is made.
+        repeats: Runs of each file that are counted, at least one. Quick models run on until 6 ms
+            per repeat, but no more than 0.3 s, have passed for each file.
         timeout_seconds: Limit over everything.
 
     Returns:
@@ -75,29 +78,31 @@ def measure(
     request = {
         "mode": "latency",
         "files": {name: str(path) for name, path in files.items()},
+        "device": device.value,
         "threads": threads,
         "batch_size": batch_size,
         "warmup": warmup,
         "repeats": repeats,
     }
     timing = _ask(request, deadline)
-    memory = {
-        name: _ask(
-            request | {"mode": "memory", "files": {name: str(path)}, "repeats": _MEMORY_REPEATS},
-            deadline,
-        )["memory_mib"]
-        for name, path in files.items()
-    }
+    memory = {name: _measure_memory(request, name, path, deadline) for name, path in files.items()}
+    medians = {name: float(np.median(runs)) for name, runs in timing["milliseconds"].items()}
     return {
         name: Measurement(
-            latency_p50_ms=float(np.percentile(runs, 50)),
+            latency_p50_ms=medians[name],
             latency_p95_ms=float(np.percentile(runs, 95)),
-            throughput_per_s=1000 * batch_size * len(runs) / sum(runs),
+            throughput_per_s=1000 * batch_size / medians[name],
             memory_mib=memory[name],
             contention=timing["contention"],
+            device=timing["devices"][name],
         )
         for name, runs in timing["milliseconds"].items()
     }
+
+
+def _measure_memory(request: Mapping[str, Any], name: str, path: Path, deadline: float) -> float:
+    alone = {"mode": "memory", "files": {name: str(path)}, "repeats": _MEMORY_REPEATS}
+    return float(_ask({**request, **alone}, deadline)["memory_mib"])
 
 
 def _ask(request: Mapping[str, Any], deadline: float) -> dict[str, Any]:

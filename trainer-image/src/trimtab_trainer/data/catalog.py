@@ -14,6 +14,7 @@ from trimtab_trainer.data.idx import load_idx
 from trimtab_trainer.data.image_folder import load_image_folder
 from trimtab_trainer.data.node_cache import NodeCache
 from trimtab_trainer.errors import DatasetUnavailableError, UserError
+from trimtab_trainer.storage.hashes import fingerprint
 from trimtab_trainer.storage.uris import resolve_uri
 
 __all__ = ["load_dataset"]
@@ -38,12 +39,14 @@ def load_dataset(
         num_classes: What `read_num_classes` finds in `model.args`: labels below it are right even
             where classes have no sample.
         cache: What the processes of this node share; used for decoded data where the data set
-            says `cache: Node`, and for the scan of image folders in any case.
+            says `cache: Node`, for the scan of image folders, and to notice an entry point that
+            does not give all processes the same data.
 
     Raises:
         DatasetUnavailableError: The data are not where the manifest says.
         DatasetInvalidError: They are, and cannot be used; file, sample or split is named.
-        UserError: The entry point fails, or a setting does not fit the data.
+        UserError: The entry point fails or gives this process other data than an earlier one, or
+            a setting does not fit the data.
     """
     shared = cache if dataset.cache is Cache.NODE else None
     if dataset.builtin is not None:
@@ -56,7 +59,23 @@ def load_dataset(
         bundle = load_image_folder(folder, dataset, seed=seed, cache=cache)
     else:
         bundle = load_entrypoint(dataset, seed=seed, code_dir=code_dir, num_classes=num_classes)
+        if cache is not None:
+            _refuse_difference(bundle, dataset, seed=seed, cache=cache)
     return bundle if cache is None else replace(bundle, warnings=cache.warnings)
+
+
+def _refuse_difference(
+    bundle: DataBundle, dataset: Dataset, *, seed: int, cache: NodeCache
+) -> None:
+    """Compare with what the first process of this node loaded, which is the preflight's."""
+    source = {"seed": seed, "classes": bundle.num_classes, **dataset.model_dump(mode="json")}
+    known = cache.record(f"digest-{fingerprint(source)}", lambda: bundle.digest)
+    if known != bundle.digest:
+        raise UserError(
+            f"dataset.entrypoint {dataset.entrypoint} must return the same samples at every call,"
+            " but two processes of this run got different ones; give code that draws samples a"
+            " fixed seed"
+        )
 
 
 def _locate(field: str, uri: str, data_root: Path) -> Path:

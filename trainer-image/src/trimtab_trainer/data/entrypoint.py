@@ -16,6 +16,7 @@ from typing_extensions import override
 from trimtab_api.v1alpha1.model import Dataset
 from trimtab_trainer.data._base import AbstractSplit, DataBundle
 from trimtab_trainer.data.labels import check_labels, count_classes, refuse_one_class
+from trimtab_trainer.data.sample_sketch import sketch_samples
 from trimtab_trainer.data.splits import digest, split_indices
 from trimtab_trainer.data.user_code import blame_user_code, import_entrypoint
 from trimtab_trainer.errors import DatasetInvalidError, UserError
@@ -81,7 +82,8 @@ def load_entrypoint(
     """Call the entry point and split what it returns.
 
     Where targets are class labels, every sample is read once to check them. The digest covers
-    name, arguments, splits and labels, but no inputs: those may be augmented at random.
+    name, arguments, splits, labels and a sketch of 16 samples of each split; inputs that are
+    augmented at random, those that differ when they are read again, are left out of it.
 
     Args:
         dataset: The entry point, its arguments, and shares for the splits that it does not give.
@@ -108,16 +110,22 @@ def load_entrypoint(
     train_labels = labels["train"]
     if train_labels is not None:
         refuse_one_class(train_labels[parts.train], split="train")
-    test = given.get("test", replace(train, rows=parts.test))
+    splits = {
+        "train": replace(train, rows=parts.train),
+        "validation": replace(train, rows=parts.validation),
+        "test": replace(train, rows=parts.test),
+        **{name: split for name, split in given.items() if name != "train"},
+    }
     known = [tensor for tensor in labels.values() if tensor is not None]
     description = f"{reference} {sorted(dataset.args.items())} {_sizes(given)}"
+    sketches = [sketch_samples(split) for split in splits.values() if len(split)]
     return DataBundle(
-        train=replace(train, rows=parts.train),
-        validation=given.get("validation", replace(train, rows=parts.validation)),
-        test=test if len(test) else None,
+        train=splits["train"],
+        validation=splits["validation"],
+        test=splits["test"] if len(splits["test"]) else None,
         image=None,
         num_classes=classes,
-        digest=digest([description, parts.train, parts.validation, *known]),
+        digest=digest([description, parts.train, parts.validation, *known, *sketches]),
     )
 
 

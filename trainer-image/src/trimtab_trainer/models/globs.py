@@ -12,9 +12,10 @@ from torch import nn
 
 from trimtab_trainer.errors import UserError
 
-__all__ = ["match_layers"]
+__all__ = ["WRAPPER_PREFIX", "match_layers"]
 
-_WRAPPER_PREFIX = "network."
+WRAPPER_PREFIX = "network."
+"""What the names of modules begin with where the user's network stands in one of ours."""
 
 
 def match_layers(model: nn.Module, patterns: Sequence[str], *, field: str) -> frozenset[str]:
@@ -44,10 +45,10 @@ def match_layers(model: nn.Module, patterns: Sequence[str], *, field: str) -> fr
 
 
 def _is_match(name: str, pattern: str) -> bool:
-    return fnmatchcase(name, pattern) or fnmatchcase(name.removeprefix(_WRAPPER_PREFIX), pattern)
+    return fnmatchcase(name, pattern) or fnmatchcase(name.removeprefix(WRAPPER_PREFIX), pattern)
 
 
 def _describe_empty_match(pattern: str, names: Sequence[str]) -> str:
-    short = [name.removeprefix(_WRAPPER_PREFIX) for name in names]
+    short = [name.removeprefix(WRAPPER_PREFIX) for name in names]
     near = difflib.get_close_matches(pattern, short, n=3, cutoff=0.4) or short[:3]
     return f"{pattern!r} matches no layer of the model; near names: {', '.join(near)}"

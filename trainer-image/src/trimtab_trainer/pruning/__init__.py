@@ -1,7 +1,7 @@
-"""Structured pruning: channels that belong together are ranked, chosen and cut out physically.
+"""Pruning: parts of a model that matter least are ranked, chosen and removed.
 
 Called by the prune stage, with keywords and callables; knows neither manifests nor data sets.
-Only `dependency` imports Torch-Pruning; what decides (importance, schedule, budget) is ours.
+What is coupled is read from the exported program by `dependency`.
 """
 
 __all__: list[str] = []

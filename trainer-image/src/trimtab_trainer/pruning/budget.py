@@ -5,152 +5,148 @@ training. Measures by trial cuts of copies; fine-tuning and accuracy are `iterat
 """
 
 import bisect
-import copy
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import assert_never
+from collections.abc import Callable, Mapping
 
+import torch
 from torch import nn
 
+from trimtab_api.v1alpha1.prune import Allocation
 from trimtab_trainer.errors import UserError
-from trimtab_trainer.pruning.cuts import replay_cuts
-from trimtab_trainer.pruning.cutter import (
-    PruneSettings,
-    plan_cuts,
-    plan_widths,
-)
-from trimtab_trainer.pruning.groups import ChannelGroup
+from trimtab_trainer.pruning.allocation import Path, make_uniform_path
+from trimtab_trainer.pruning.amounts import Amount, AmountKind, Counters
+from trimtab_trainer.pruning.cutter import PruneSettings
+from trimtab_trainer.pruning.granularity import find_prunable
+from trimtab_trainer.pruning.prunable import AbstractPrunable
 
-__all__ = ["Amount", "AmountKind", "Counters", "CutTarget", "find_target"]
+__all__ = ["check_amount", "find_target"]
 
-_RATIO_STEPS = 1024
-
-
-class AmountKind(StrEnum):
-    """What an amount is a fraction of; the values are the field names of `prune.amount`."""
-
-    RATIO = "ratio"
-    PARAMS_REDUCTION = "paramsReduction"
-    FLOPS_REDUCTION = "flopsReduction"
+_SHARE_STEPS = 1024
+# Sums of exact fractions differ by float rounding only below this.
+_ROUNDING = 1e-9
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
-    """How much to remove."""
-
-    kind: AmountKind
-    value: float
-    """Fraction removed, above 0 and below 1."""
-
-
-@dataclass(frozen=True, slots=True)
-class Counters:
-    """How the cost of a model is counted."""
-
-    params: Callable[[nn.Module], int]
-    """Number of parameters."""
-    flops: Callable[[nn.Module], int]
-    """FLOPs of one sample."""
-
-
-@dataclass(frozen=True, slots=True)
-class CutTarget:
-    """Where pruning shall end."""
-
-    ratio: float
-    """Share of the channels that is to go from every layer."""
-    widths: Mapping[str, int]
-    """Channels that stay of each group, by its root."""
-
-
-def find_target(
+def check_amount(
     model: nn.Module,
-    groups: Sequence[ChannelGroup],
+    example: torch.Tensor,
     *,
     amount: Amount,
     settings: PruneSettings,
     counters: Counters,
-) -> CutTarget:
-    """Find the widths that reach an amount, with the same share of channels gone everywhere.
+) -> None:
+    """Check that a model can be pruned as far as asked, whatever its weights are.
 
-    A reduction is found by bisection over trial cuts: cost falls in steps because widths are
-    rounded, and never rises with the share. Of the last such step only as many groups, from
-    the output on, are cut as it takes to remove at least the amount. Values of weights do not
-    matter: an untrained model gives the same answer.
+    Every allocation ends where all limits are met, so that one of them can speak for all.
 
     Args:
-        model: the dense model; left as it is.
-        groups: of this model, from `find_cuttable_groups`.
+        model: dense, trained or not; left as it is.
+        example: an input batch, shape (N, ...).
         amount: what shall be removed.
-        settings: how widths are rounded and how far they may fall.
-        counters: how the model is counted.
+        settings: what may go, and how far.
+        counters: how models are counted.
 
     Raises:
-        UserError: no channel would go, or the amount is out of reach.
+        UserError: the model cannot be read, a pattern matches nothing, or the amount is out of
+            reach.
     """
-    match amount.kind:
-        case AmountKind.RATIO:
-            return _take_ratio(amount.value, groups, settings)
-        case AmountKind.PARAMS_REDUCTION:
-            count = counters.params
-        case AmountKind.FLOPS_REDUCTION:
-            count = counters.flops
-        case _:
-            assert_never(amount.kind)
-    dense_count = count(model)
+    prunable = find_prunable(model, example, settings)
+    path = make_uniform_path(prunable.layers)
+    find_target(prunable, path, amount=amount, settings=settings, counters=counters)
+
+
+def find_target(
+    prunable: AbstractPrunable,
+    path: Path,
+    *,
+    amount: Amount,
+    settings: PruneSettings,
+    counters: Counters,
+) -> dict[str, int]:
+    """Find the widths along a path that reach an amount.
+
+    A reduction is found by bisection over trial cuts: cost falls in steps because widths are
+    whole numbers, and never rises along a path. Of the last such step only as many layers, from
+    the output on, are cut as it takes to remove at least the amount. A ratio is taken from each
+    layer alike by Uniform; the other allocations remove that share of all parts together, or
+    what rounding leaves of it.
+
+    Args:
+        prunable: the dense model.
+        path: how the amount is spread over the layers.
+        amount: what shall be removed.
+        settings: the allocation, and what errors name.
+        counters: how models are counted.
+
+    Returns:
+        Parts that stay of each layer, by its name.
+
+    Raises:
+        UserError: nothing would go, or the amount is out of reach.
+    """
+    is_ratio = amount.kind is AmountKind.RATIO
+    if is_ratio and amount.value > settings.max_layer_ratio:
+        raise UserError(
+            f"prune.amount.ratio is {amount.value}, but no layer may lose more than "
+            f"prune.maxLayerRatio, which is {settings.max_layer_ratio}"
+        )
+    if is_ratio and settings.allocation is Allocation.UNIFORM:
+        return _require_loss(prunable, path(amount.value), amount, settings)
 
     @functools.cache
     def measure_reduction(widths: tuple[tuple[str, int], ...]) -> float:
-        trial = copy.deepcopy(model)
-        replay_cuts(trial, plan_cuts(trial, groups, dict(widths), settings.importance))
-        return 1 - count(trial) / dense_count
+        return prunable.reduction(amount.kind, dict(widths), counters)
 
     def reduction_of(widths: Mapping[str, int]) -> float:
         return measure_reduction(tuple(widths.items()))
 
-    if (most := reduction_of(plan_widths(groups, 1.0, settings))) < amount.value:
+    ends = _require_loss(prunable, path(1.0), amount, settings)
+    if (most := reduction_of(ends)) < amount.value and not is_ratio:
         raise UserError(
             f"prune.amount.{amount.kind} is {amount.value}, but at most {most:.3f} can be reached "
-            f"with maxLayerRatio {settings.max_layer_ratio}, roundTo {settings.round_to} and "
-            f"ignoreLayers {list(settings.ignore_layers)}"
+            f"with {_name_limits(settings)}"
         )
-    return _search_target(groups, settings, lambda widths: reduction_of(widths) >= amount.value)
+    wanted = min(amount.value, most) - _ROUNDING
+    return _search(path, lambda widths: reduction_of(widths) >= wanted)
 
 
-def _search_target(
-    groups: Sequence[ChannelGroup],
-    settings: PruneSettings,
-    is_reached: Callable[[Mapping[str, int]], bool],
-) -> CutTarget:
+def _search(path: Path, is_reached: Callable[[Mapping[str, int]], bool]) -> dict[str, int]:
     def widths_at(index: int) -> dict[str, int]:
-        return plan_widths(groups, index / _RATIO_STEPS, settings)
+        return path(index / _SHARE_STEPS)
 
-    # Index 0 cuts nothing and never reaches an amount.
     index = bisect.bisect_left(
-        range(_RATIO_STEPS), x=True, lo=1, key=lambda index: is_reached(widths_at(index))
+        range(_SHARE_STEPS), x=True, key=lambda index: is_reached(widths_at(index))
     )
+    if index == 0:
+        return widths_at(0)  # Layers with a fixed share remove as much by themselves.
     before, after = widths_at(index - 1), widths_at(index)
 
     def cut_last(number: int) -> dict[str, int]:
         return {
-            root: (after if position >= len(after) - number else before)[root]
-            for position, root in enumerate(after)
+            name: (after if position >= len(after) - number else before)[name]
+            for position, name in enumerate(after)
         }
 
     number = bisect.bisect_left(
-        range(len(groups)), x=True, key=lambda number: is_reached(cut_last(number))
+        range(len(after)), x=True, key=lambda number: is_reached(cut_last(number))
     )
-    return CutTarget(index / _RATIO_STEPS, cut_last(number))
+    return cut_last(number)
 
 
-def _take_ratio(ratio: float, groups: Sequence[ChannelGroup], settings: PruneSettings) -> CutTarget:
-    widths = plan_widths(groups, ratio, settings)
-    if widths == plan_widths(groups, 0.0, settings):
+def _require_loss(
+    prunable: AbstractPrunable, widths: dict[str, int], amount: Amount, settings: PruneSettings
+) -> dict[str, int]:
+    if widths == prunable.widths:
         raise UserError(
-            f"prune.amount.ratio is {ratio}, which removes no channel: roundTo is "
-            f"{settings.round_to} and the layers that may be cut have the widths "
-            f"{sorted({group.width for group in groups})}"
+            f"prune.amount.{amount.kind} is {amount.value}, which removes nothing: the layers that "
+            f"may be cut have the widths {sorted(set(widths.values()))} with "
+            f"{_name_limits(settings)}"
         )
-    return CutTarget(ratio, widths)
+    return widths
+
+
+def _name_limits(settings: PruneSettings) -> str:
+    return (
+        f"maxLayerRatio {settings.max_layer_ratio}, roundTo {settings.round_to}, "
+        f"ignoreLayers {list(settings.ignore_layers)} and "
+        f"layerRatios {dict(settings.layer_ratios)}"
+    )

@@ -1,178 +1,193 @@
-"""Choose the channels that go, and cut them out of a model with all coupled layers.
+"""Choose the units that go, and say which positions of which tensors stay.
 
-Called by `budget` for trial cuts and by `iteration` for real ones. How far to go is theirs; which
-channels matter is `importance`'s.
+Called by `structures`, which also cuts. How far to go is `allocation`'s and `budget`'s; which units
+matter is `importance`'s.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain, compress
 
 import torch
 from torch import nn
 
-from trimtab_api.v1alpha1.prune import Importance
+from trimtab_api.v1alpha1.prune import Allocation, Granularity, Importance
 from trimtab_trainer.errors import UserError
 from trimtab_trainer.models.globs import match_layers
-from trimtab_trainer.pruning.cuts import Cut, replay_cuts
+from trimtab_trainer.pruning.cuts import Cut
 from trimtab_trainer.pruning.dependency import find_groups
-from trimtab_trainer.pruning.eval_mode import in_eval_mode
-from trimtab_trainer.pruning.groups import ChannelGroup
-from trimtab_trainer.pruning.importance import score_channels
-from trimtab_trainer.pruning.layers import Direction, channel_count
+from trimtab_trainer.pruning.groups import ChannelGroup, GroupKind, Member
 from trimtab_trainer.pruning.schedule import plan_width
+from trimtab_trainer.pruning.trial import Trial, keep_runnable, make_trials
 
-__all__ = ["PruneSettings", "cut_to", "find_cuttable_groups", "plan_cuts", "plan_widths"]
+__all__ = ["PruneSettings", "find_cuttable_groups", "plan_cuts", "shrink_groups"]
+
+_KINDS = {
+    Granularity.NEURONS: frozenset({GroupKind.NEURONS}),
+    Granularity.FILTERS: frozenset({GroupKind.FILTERS}),
+    Granularity.STRUCTURES: frozenset(GroupKind),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class PruneSettings:
-    """Which channels may go, and by which measure they are chosen."""
+    """What may be removed, and by which measure it is chosen."""
 
     importance: Importance
+    allocation: Allocation
+    granularity: Granularity
     ignore_layers: tuple[str, ...]
     """Globs of layers that keep all their outputs."""
+    layer_ratios: Mapping[str, float]
+    """Glob of layers → share of their outputs that goes, whatever the allocation says."""
     max_layer_ratio: float
-    """Largest share of the channels that any one layer may lose, above 0 and below 1."""
+    """Largest share that any one layer may lose, above 0 and below 1."""
     round_to: int
-    """Widths are rounded to multiples of it, at least 1."""
+    """Numbers of channels that stay are multiples of it, at least 1."""
+    seed: int
+    """For importance Random."""
 
 
 def find_cuttable_groups(
     model: nn.Module, example: torch.Tensor, settings: PruneSettings
 ) -> tuple[ChannelGroup, ...]:
-    """Find the groups that hold no output of the model and none of an ignored layer.
+    """Find the groups of the asked granularity that hold no outputs of an ignored layer.
+
+    Only groups are returned with which the model was seen to run after a cut.
 
     Args:
         model: left as it is.
-        example: an input batch, shape (N, ...).
-        settings: whose `ignore_layers` are used.
+        example: an input batch, shape (N, ...) with N at least 2.
+        settings: whose granularity, one of structures, and `ignore_layers` are used.
 
     Raises:
         UserError: the model cannot be traced, a glob matches nothing, or no group is left.
     """
     ignored = match_layers(model, settings.ignore_layers, field="prune.ignoreLayers")
-    groups = tuple(
+    wanted = [
         group
         for group in find_groups(model, example)
-        if not any(
-            member.layer in ignored and member.direction is Direction.OUTPUT
-            for member in group.members
-        )
-    )
+        if group.kind in _KINDS[settings.granularity] and ignored.isdisjoint(group.producers)
+    ]
+
+    groups = tuple(wanted)
+    for trial in make_trials(model, example):
+        groups = keep_runnable(groups, partial(_runs_cut, trial, settings))
     if not groups:
         raise UserError(
-            f"the model has no layer that can be cut outside of its output layer and "
-            f"prune.ignoreLayers {list(settings.ignore_layers)}"
+            f"the model has no layer that can be cut with prune.granularity "
+            f"{settings.granularity}, outside of its output layer and prune.ignoreLayers "
+            f"{list(settings.ignore_layers)}; {len(wanted)} more are there, but its code does not "
+            "run when they are narrower"
         )
     return groups
-
-
-def plan_widths(
-    groups: Sequence[ChannelGroup], ratio: float, settings: PruneSettings
-) -> dict[str, int]:
-    """Return the width that each group, by its root, has after losing this share of channels.
-
-    Args:
-        groups: those of the dense model.
-        ratio: share to remove in total, 0…1.
-        settings: how widths are rounded and how far they may fall.
-    """
-    return {
-        group.root: plan_width(
-            group.width,
-            ratio,
-            max_layer_ratio=settings.max_layer_ratio,
-            round_to=settings.round_to,
-        )
-        for group in groups
-    }
 
 
 def plan_cuts(
     model: nn.Module,
     groups: Sequence[ChannelGroup],
     widths: Mapping[str, int],
-    importance: Importance,
+    scores: Mapping[str, torch.Tensor],
 ) -> tuple[Cut, ...]:
-    """Choose the channels that stay: of each group the most important ones.
+    """Choose the units that stay: of each group those with the highest scores.
 
     Args:
-        model: in which the groups were found; left as it is.
-        groups: found in the model as it is now.
-        widths: the width that each group shall have, by its root.
-        importance: the measure.
+        model: in which the groups are; left as it is.
+        groups: as the model is now.
+        widths: number of units that each group shall have, by its root.
+        scores: score of each unit, shape (width,), by root. Of equal ones the first go.
     """
-    layers = dict(model.named_modules())
-    removed: dict[tuple[str, Direction], set[int]] = defaultdict(set)
+    removed: dict[tuple[str, int], set[int]] = defaultdict(set)
     for group in groups:
-        gone = _choose_removed(model, group, widths[group.root], importance)
+        count = group.width - widths[group.root]
+        gone = set(torch.argsort(scores[group.root], stable=True)[: max(count, 0)].tolist())
         for member in group.members:
-            removed[member.layer, member.direction].update(
-                position
-                for position, channel in zip(member.positions, member.channels, strict=True)
-                if channel in gone
+            removed[member.tensor, member.dimension].update(
+                compress(member.positions, (unit in gone for unit in member.channels))
             )
+    tensors = dict(chain(model.named_parameters(), model.named_buffers()))
     return tuple(
         Cut(
-            layer,
-            direction,
+            tensor,
+            dimension,
             tuple(
                 position
-                for position in range(channel_count(layers[layer], direction))
+                for position in range(tensors[tensor].shape[dimension])
                 if position not in positions
             ),
         )
-        for (layer, direction), positions in removed.items()
+        for (tensor, dimension), positions in removed.items()
         if positions
     )
 
 
-def cut_to(
-    model: nn.Module,
-    *,
-    example: torch.Tensor,
-    widths: Mapping[str, int],
-    settings: PruneSettings,
-) -> tuple[Cut, ...]:
-    """Cut a model in place down to these widths.
+def shrink_groups(groups: Sequence[ChannelGroup], cuts: Sequence[Cut]) -> tuple[ChannelGroup, ...]:
+    """Return the groups as they are in the model after cuts that were planned for them.
 
     Args:
-        model: dense or cut before; its parameters are replaced by narrower ones.
-        example: an input batch, shape (N, ...).
-        widths: from `plan_widths` on the dense model.
-        settings: which layers stay, and the measure.
-
-    Returns:
-        What was kept, for `replay_cuts` on a copy of the model as it came in.
-
-    Raises:
-        UserError: as `find_cuttable_groups`, or the model does not run after the cut.
+        groups: of the model before the cuts.
+        cuts: from `plan_cuts` with these groups.
     """
-    groups = find_cuttable_groups(model, example, settings)
-    cuts = plan_cuts(model, groups, widths, settings.importance)
-    replay_cuts(model, cuts)
-    _check_forward(model, example)
-    return cuts
+    moved = {
+        (cut.tensor, cut.dimension): {old: new for new, old in enumerate(cut.kept)} for cut in cuts
+    }
+    return tuple(_shrink_group(group, moved) for group in groups)
 
 
-def _choose_removed(
-    model: nn.Module, group: ChannelGroup, width: int, importance: Importance
-) -> frozenset[int]:
-    if width >= group.width:
-        return frozenset()
-    scores = score_channels(model, group, importance)
-    # Stable, so that equal scores are decided by position and a run can be repeated.
-    ascending = torch.argsort(scores, stable=True)
-    return frozenset(ascending[: group.width - width].tolist())
+def _shrink_group(
+    group: ChannelGroup, moved: Mapping[tuple[str, int], Mapping[int, int]]
+) -> ChannelGroup:
+    root = group.members[0]
+    places = moved.get((root.tensor, root.dimension))
+    units = sorted(
+        {
+            unit
+            for position, unit in zip(root.positions, root.channels, strict=True)
+            if places is None or position in places
+        }
+    )
+    renumbered = {old: new for new, old in enumerate(units)}
+    members = tuple(
+        _shrink_member(member, moved.get((member.tensor, member.dimension)), renumbered)
+        for member in group.members
+    )
+    return replace(group, width=len(units), members=members)
 
 
-def _check_forward(model: nn.Module, example: torch.Tensor) -> None:
-    try:
-        with in_eval_mode(model), torch.no_grad():
-            model(example)
-    except Exception as error:
-        raise UserError(
-            f"the model does not run after pruning: {type(error).__name__}: {error}; "
-            "name the layers whose widths its code relies on in prune.ignoreLayers"
-        ) from error
+def _shrink_member(
+    member: Member, places: Mapping[int, int] | None, renumbered: Mapping[int, int]
+) -> Member:
+    left = [
+        (position if places is None else places[position], renumbered[unit])
+        for position, unit in zip(member.positions, member.channels, strict=True)
+        if unit in renumbered
+    ]
+    return replace(
+        member,
+        positions=tuple(position for position, _ in left),
+        channels=tuple(unit for _, unit in left),
+    )
+
+
+def _runs_cut(trial: Trial, settings: PruneSettings, groups: Sequence[ChannelGroup]) -> bool:
+    scores = {group.root: torch.zeros(group.width) for group in groups}
+    return all(
+        trial.runs_after(plan_cuts(trial.model, groups, widths, scores))
+        for widths in _plan_trials(groups, settings)
+    )
+
+
+def _plan_trials(
+    groups: Sequence[ChannelGroup], settings: PruneSettings
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the widths after the smallest cut of every group, and after the largest."""
+    least, most = {}, {}
+    for group in groups:
+        step = group.step(settings.round_to)
+        least[group.root] = (group.width - 1) // step * step or group.width
+        most[group.root] = plan_width(
+            group.width, 1.0, max_layer_ratio=settings.max_layer_ratio, round_to=step
+        )
+    return least, most

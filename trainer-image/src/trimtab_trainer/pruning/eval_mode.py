@@ -1,6 +1,6 @@
 """Run a model on its example as in deployment, and leave its training flags as they were.
 
-Used by `dependency` for the trace and by `cutter` for the check after a cut.
+Used by `dependency` for the trace and by `trial` for runs after a cut.
 """
 
 from collections.abc import Iterator

@@ -1,114 +1,110 @@
-"""Where a layer keeps its channels: which tensors, along which dimension, and how to narrow them.
+"""Narrowing of single modules: their tensors, and the attributes that repeat a width.
 
-Used by `dependency` (may this layer be cut), `importance` (weights of a channel) and `cuts`
-(removal). Knows single layers only; what belongs together across layers is `dependency`'s.
+Used by `cuts`. What belongs together across modules is `dependency`'s.
 """
 
-from collections.abc import Mapping
-from enum import StrEnum
+from collections.abc import Sequence
 
 import torch
 from torch import nn
-from torch.nn.utils import parametrize
 
-__all__ = [
-    "Direction",
-    "channel_count",
-    "channel_dimensions",
-    "has_cuttable_channels",
-    "narrow_layer",
-]
+from trimtab_trainer.pruning.attention import NarrowAttention, is_self_attention
+
+__all__ = ["make_cuttable", "narrow_tensor", "update_widths"]
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED)
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-_PER_CHANNEL = {"weight": 0, "bias": 0, "running_mean": 0, "running_var": 0}
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_CHANNEL_NORMS = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.SyncBatchNorm,
+    nn.InstanceNorm1d,
+    nn.InstanceNorm2d,
+    nn.InstanceNorm3d,
+)
 
 
-class Direction(StrEnum):
-    """The side of a layer that loses channels.
-
-    A layer whose output channel n comes from input channel n alone (batch norm, depthwise
-    convolution) has one set of channels, which counts as its output.
-    """
-
-    INPUT = "input"
-    OUTPUT = "output"
-
-
-def has_cuttable_channels(layer: nn.Module) -> bool:
-    """Tell whether single channels of this layer can be removed.
-
-    Grouped convolutions, other norms and attention are coupled in ways that these cuts do not
-    respect: False.
-    """
-    if parametrize.is_parametrized(layer):
-        return False
-    if isinstance(layer, _CONVOLUTIONS):
-        return layer.groups == 1 or _is_depthwise(layer)
-    return isinstance(layer, (nn.Linear, *_BATCH_NORMS))
-
-
-def channel_dimensions(layer: nn.Module, direction: Direction) -> Mapping[str, int]:
-    """Return the tensors that shrink with the channels of one side, and along which dimension.
+def make_cuttable(model: nn.Module, module: str) -> None:
+    """Put an attention module of any width in the place of one with fixed widths, in place.
 
     Args:
-        layer: a layer for which `has_cuttable_channels` holds.
-        direction: the side of it.
-
-    Returns:
-        Attribute name → dimension; attributes that the layer has set to None are left out.
+        model: the model.
+        module: name of a module that shall be cut. It is replaced if it is attention, and so is
+            attention that it is the output projection of.
     """
-    if isinstance(layer, _BATCH_NORMS) or _is_depthwise(layer):
-        dimensions = _PER_CHANNEL
-    elif direction is Direction.OUTPUT:
-        dimensions = {"weight": int(isinstance(layer, _TRANSPOSED)), "bias": 0}
-    else:
-        dimensions = {"weight": int(not isinstance(layer, _TRANSPOSED))}
-    return {
-        name: dimension
-        for name, dimension in dimensions.items()
-        if isinstance(getattr(layer, name, None), torch.Tensor)
-    }
+    for name in (module, module.rpartition(".")[0]):
+        candidate = model.get_submodule(name)
+        if name and is_self_attention(candidate):
+            parent, _, attribute = name.rpartition(".")
+            setattr(model.get_submodule(parent), attribute, NarrowAttention(candidate))
 
 
-def narrow_layer(layer: nn.Module, direction: Direction, kept: torch.Tensor) -> None:
-    """Keep these channels of one side of a layer and drop the others, in place.
+def narrow_tensor(module: nn.Module, name: str, dimension: int, kept: Sequence[int]) -> None:
+    """Keep these positions of a tensor and drop the others, in place.
 
     Args:
-        layer: a layer for which `has_cuttable_channels` holds.
-        direction: the side of it.
-        kept: int64, shape (K,), ascending positions.
+        module: its owner; afterwards its attributes may be wrong until `update_widths`.
+        name: attribute of a parameter or buffer.
+        dimension: the dimension that shrinks.
+        kept: ascending positions.
     """
-    # Taken before anything shrinks: they are read from what the layer is now.
-    width_attributes = _width_attributes(layer, direction)
-    for name, dimension in channel_dimensions(layer, direction).items():
-        tensor = getattr(layer, name)
-        narrowed = tensor.detach().index_select(dimension, kept.to(tensor.device))
-        if isinstance(tensor, nn.Parameter):
-            narrowed = nn.Parameter(narrowed, requires_grad=tensor.requires_grad)
-        setattr(layer, name, narrowed)
-    for name in width_attributes:
-        setattr(layer, name, len(kept))
+    tensor: torch.Tensor = getattr(module, name)
+    index = torch.tensor(kept, dtype=torch.int64, device=tensor.device)
+    narrowed = tensor.detach().index_select(dimension, index)
+    if isinstance(tensor, nn.Parameter):
+        narrowed = nn.Parameter(narrowed, requires_grad=tensor.requires_grad)
+    setattr(module, name, narrowed)
 
 
-def channel_count(layer: nn.Module, direction: Direction) -> int:
-    """Return the number of channels of one side of a layer that can be cut."""
-    return int(getattr(layer, _width_attributes(layer, direction)[0]))
+def update_widths(module: nn.Module) -> None:
+    """Set the attributes that repeat a width to what the tensors of the module have, in place.
+
+    Grouped convolutions and group norms keep the size of a group and lose groups.
+
+    Args:
+        module: whose tensors were narrowed; attributes of modules that are not torch's stay.
+    """
+    if isinstance(module, nn.Linear):
+        module.out_features, module.in_features = module.weight.shape
+    elif isinstance(module, _CONVOLUTIONS):
+        _update_convolution(module)
+    elif isinstance(module, _TRANSPOSED):
+        _update_transposed(module)
+    elif isinstance(module, _CHANNEL_NORMS):
+        module.num_features = _find_length(module)
+    elif isinstance(module, nn.GroupNorm):
+        channels = _find_length(module)
+        if module.num_groups > 1:
+            module.num_groups = channels * module.num_groups // module.num_channels
+        module.num_channels = channels
+    elif isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
+        module.normalized_shape = (_find_length(module),)
+    elif isinstance(module, nn.PReLU):
+        module.num_parameters = _find_length(module)
+    elif isinstance(module, NarrowAttention):
+        module.num_heads = module.in_proj_weight.shape[0] // (3 * module.head_dim)
 
 
-def _width_attributes(layer: nn.Module, direction: Direction) -> tuple[str, ...]:
-    if isinstance(layer, _BATCH_NORMS):
-        return ("num_features",)
-    if _is_depthwise(layer):
-        return ("in_channels", "out_channels", "groups")
-    side = "out" if direction is Direction.OUTPUT else "in"
-    return (f"{side}_features" if isinstance(layer, nn.Linear) else f"{side}_channels",)
+def _update_convolution(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> None:
+    outputs, inputs_per_group = layer.weight.shape[:2]
+    if layer.groups > 1:
+        layer.groups = outputs * layer.groups // layer.out_channels
+    layer.out_channels, layer.in_channels = outputs, inputs_per_group * layer.groups
 
 
-def _is_depthwise(layer: nn.Module) -> bool:
-    return (
-        isinstance(layer, _CONVOLUTIONS)
-        and layer.groups > 1
-        and layer.groups == layer.in_channels == layer.out_channels
-    )
+def _update_transposed(
+    layer: nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d,
+) -> None:
+    inputs, outputs_per_group = layer.weight.shape[:2]
+    if layer.groups > 1:
+        layer.groups = inputs * layer.groups // layer.in_channels
+    layer.in_channels, layer.out_channels = inputs, outputs_per_group * layer.groups
+
+
+def _find_length(module: nn.Module) -> int:
+    for name in ("weight", "running_mean"):
+        tensor = getattr(module, name)
+        if tensor is not None:
+            return len(tensor)
+    raise ValueError(f"{type(module).__name__} has no tensor that a cut could have narrowed")

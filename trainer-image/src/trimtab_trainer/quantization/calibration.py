@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trimtab_trainer.errors import UserError
+from trimtab_trainer.errors import CalibrationInvalidError
 
 __all__ = ["CalibrationSubset", "choose_calibration_subset"]
 
@@ -37,10 +37,10 @@ def choose_calibration_subset(total: int, samples: int, seed: int) -> Calibratio
         The indices, ascending, and their digest.
 
     Raises:
-        UserError: There is no sample to choose from, or none is wanted.
+        CalibrationInvalidError: There is no sample to choose from, or none is wanted.
     """
     if min(total, samples) < 1:
-        raise UserError(
+        raise CalibrationInvalidError(
             f"quantize.calibration needs at least one sample but {samples} of {total} are asked for"
         )
     order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))

@@ -7,13 +7,45 @@ format and no runtime.
 from collections.abc import Collection
 
 import onnx
-from onnx import NodeProto, TensorProto, shape_inference
+from onnx import NodeProto, TensorProto, helper, shape_inference
 
-from trimtab_trainer.quantization.inspection import COMPUTE_OPERATORS
+from trimtab_trainer.quantization.layers import COMPUTE_OPERATORS
 
-__all__ = ["find_input_side_nodes", "list_activations", "restore_float_output"]
+__all__ = [
+    "choose_operators",
+    "find_input_side_nodes",
+    "list_activations",
+    "protect_float_layers",
+    "restore_float_output",
+]
+
+_PASSING_OPERATORS = frozenset(
+    {
+        *("Relu", "Clip", "LeakyRelu", "MaxPool", "AveragePool", "GlobalAveragePool", "Resize"),
+        *("Concat", "Split", "Slice", "Pad"),
+        *("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze"),
+    }
+)
+"""They hand on what a layer gave to the next one, so 8 bits stay 8 bits."""
+
+_COMBINING_OPERATORS = frozenset({"Add", "Mul"})
+
+_CLIPPING_OPERATORS = frozenset({"Relu", "Clip"})
 
 _SCORE_OPERATORS = frozenset({"Gemm", "MatMul", "Add"})
+
+
+def choose_operators(model: onnx.ModelProto) -> frozenset[str]:
+    """Return the types of the nodes that get 8 bits.
+
+    Normalizations, softmax and other functions stay float: they have no integer kernels, or none
+    that save time. Sums and products of activations are worth 8 bits between convolutions; in a
+    transformer, which a layer normalization tells, they are its residual stream and its GELU, where
+    8 bits cost accuracy and save nothing.
+    """
+    operators = COMPUTE_OPERATORS | _PASSING_OPERATORS
+    is_transformer = any(node.op_type == "LayerNormalization" for node in model.graph.node)
+    return operators if is_transformer else operators | _COMBINING_OPERATORS
 
 
 def find_input_side_nodes(model: onnx.ModelProto) -> frozenset[str]:
@@ -90,6 +122,39 @@ def restore_float_output(
             _rename(node, scores, output.name)
     _drop_unused_weights(graph)
     return quantized
+
+
+def protect_float_layers(model: onnx.ModelProto, layers: Collection[str]) -> None:
+    """Keep ONNX Runtime from quantizing layers that shall stay float.
+
+    Where a float layer lies between a DequantizeLinear and a QuantizeLinear, the runtime rounds its
+    weights to int8 at load, with one scale for all (its transformer WeightBiasQuantization). A
+    leaky ReLU of slope 1 parts them: it changes nothing, and later it becomes part of the layer.
+
+    Args:
+        model: A graph in QDQ format, changed in place.
+        layers: Names of nodes.
+    """
+    graph = model.graph
+    nodes = []
+    for node in graph.node:
+        nodes.append(node)
+        output = node.output[0] if node.output else ""
+        if node.name in layers and _leads_to_rounding(graph, output):
+            node.output[0] = f"{output}_float"
+            guard = f"{node.name}_float"
+            nodes.append(
+                helper.make_node("LeakyRelu", [node.output[0]], [output], name=guard, alpha=1.0)
+            )
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _leads_to_rounding(graph: onnx.GraphProto, tensor: str) -> bool:
+    takers = [node for node in graph.node if tensor in node.input]
+    if len(takers) == 1 and takers[0].op_type in _CLIPPING_OPERATORS:
+        return _leads_to_rounding(graph, takers[0].output[0])
+    return len(takers) == 1 and takers[0].op_type == "QuantizeLinear"
 
 
 def _find_producer(model: onnx.ModelProto, tensor: str) -> NodeProto:

@@ -1,6 +1,6 @@
 """What a quantized ONNX file really holds, read back from the file itself.
 
-Called after quantization and by tests; it believes nothing that was asked for.
+Called after quantization, by the stages and by tests; it believes nothing that was asked for.
 """
 
 from collections.abc import Mapping
@@ -10,67 +10,85 @@ from pathlib import Path
 import onnx
 from onnx import NodeProto, TensorProto
 
-__all__ = ["COMPUTE_OPERATORS", "QuantizedFile", "inspect_quantized"]
+from trimtab_trainer.quantization.layers import find_layer_nodes
 
-COMPUTE_OPERATORS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
-"""The operators that hold nearly all weights and all but a little of the work."""
+__all__ = ["QuantizedFile", "inspect_quantized"]
 
-_DTYPE_NAMES: Mapping[int, str] = {TensorProto.INT8: "int8", TensorProto.UINT8: "uint8"}
+_DTYPE_NAMES: Mapping[int, str] = {
+    TensorProto.FLOAT: "fp32",
+    TensorProto.DOUBLE: "fp64",
+    TensorProto.FLOAT16: "fp16",
+    TensorProto.BFLOAT16: "bf16",
+    TensorProto.INT8: "int8",
+    TensorProto.UINT8: "uint8",
+}
+_WIDE = frozenset({"fp32", "fp64"})
+_FLOAT_ACTIVATIONS = "fp32"
 
 
 @dataclass(frozen=True, slots=True)
 class QuantizedFile:
-    """Layers and types of a quantized file."""
+    """Layers and types of a file."""
 
     path: Path
     quantized_layers: tuple[str, ...]
-    """Names of the layers that take 8-bit weights and 8-bit activations, in order of the graph."""
+    """Names of the layers whose weights have 8 or 16 bits, in order of the graph."""
     float_layers: tuple[str, ...]
     """Names of the layers that were left as they were."""
     weight_dtypes: tuple[str, ...]
-    """The types found among the quantized layers, such as int8; sorted."""
+    """The types stored for the quantized layers, such as int8; of all layers where none is
+    quantized; sorted."""
     activation_dtypes: tuple[str, ...]
-    """Likewise of their inputs, such as uint8."""
+    """Likewise of the inputs that they compute with, such as uint8 or fp32."""
 
 
 def inspect_quantized(path: Path) -> QuantizedFile:
-    """Read which layers of a file in QDQ format are quantized, and to what.
+    """Read which layers of an ONNX file are narrow, and in which types they are computed.
 
     Args:
-        path: An ONNX file.
+        path: An ONNX file, quantized by any technique or not at all.
 
     Returns:
-        Layers by the name of their weights without `.weight`, else of their node.
+        Layers by the names that `layers` gives them.
 
     Raises:
         OSError: The file cannot be read.
     """
     graph = onnx.load(path).graph
-    dtypes = {tensor.name: tensor.data_type for tensor in graph.initializer}
-    sources = {node.output[0]: node for node in graph.node if node.op_type.startswith("Dequantize")}
-    layers = [node for node in graph.node if node.op_type in COMPUTE_OPERATORS]
-    found = {_name_layer(node, sources): _find_dtypes(node, sources, dtypes) for node in layers}
-    pairs = [pair for pair in found.values() if pair is not None]
+    producers = {name: node for node in graph.node for name in node.output}
+    stored = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    found: dict[str, list[tuple[str, str]]] = {}
+    for entry in find_layer_nodes(graph):
+        weights = _DTYPE_NAMES.get(entry.weight.data_type, "other")
+        activations = _find_activation_dtype(entry.node, producers, stored)
+        found.setdefault(entry.layer, []).append((weights, activations))
+    quantized = {
+        layer: types
+        for layer, types in found.items()
+        if not any(weights in _WIDE for weights, _ in types)
+    }
+    types = [pair for pairs in (quantized or found).values() for pair in pairs]
     return QuantizedFile(
         path=path,
-        quantized_layers=tuple(name for name, pair in found.items() if pair is not None),
-        float_layers=tuple(name for name, pair in found.items() if pair is None),
-        weight_dtypes=tuple(sorted({weights for _, weights in pairs})),
-        activation_dtypes=tuple(sorted({activations for activations, _ in pairs})),
+        quantized_layers=tuple(quantized),
+        float_layers=tuple(layer for layer in found if layer not in quantized),
+        weight_dtypes=tuple(sorted({weights for weights, _ in types})),
+        activation_dtypes=tuple(sorted({activations for _, activations in types})),
     )
 
 
-def _name_layer(node: NodeProto, sources: Mapping[str, NodeProto]) -> str:
-    source = sources.get(node.input[1])
-    weights = node.input[1] if source is None else source.input[0].removesuffix("_quantized")
-    return weights.removesuffix(".weight") if weights.endswith(".weight") else node.name
-
-
-def _find_dtypes(
-    node: NodeProto, sources: Mapping[str, NodeProto], dtypes: Mapping[str, int]
-) -> tuple[str, str] | None:
-    # Activations and weights; both come from DequantizeLinear, whose third input, the zero point,
-    # has the stored type.
-    pair = [sources.get(name) for name in node.input[:2]]
-    names = [_DTYPE_NAMES.get(dtypes.get(each.input[2], 0), "") for each in pair if each]
-    return (names[0], names[1]) if len(names) == len(pair) and all(names) else None
+def _find_activation_dtype(
+    node: NodeProto, producers: Mapping[str, NodeProto], stored: Mapping[str, int]
+) -> str:
+    producer = producers.get(node.input[0])
+    if producer is None:
+        return _FLOAT_ACTIVATIONS
+    match producer.op_type:
+        case "DynamicQuantizeLinear":
+            return "uint8"
+        case "DequantizeLinear" | "QuantizeLinear":
+            # The zero point has the stored type; without one it is uint8.
+            zero_point = "".join(producer.input[2:3])
+            return _DTYPE_NAMES.get(stored.get(zero_point, TensorProto.UINT8), "other")
+        case _:
+            return _FLOAT_ACTIVATIONS

@@ -25,6 +25,7 @@ __all__ = [
     "ProblemRaised",
     "ProblemSolved",
     "RunResumed",
+    "RunStarted",
     "SamplesSkipped",
     "StageEnded",
     "StageProgress",
@@ -38,6 +39,11 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A start begins: processes come up and the job is checked, which takes seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunResumed:
     """An unfinished folder goes on."""
 
@@ -48,7 +54,7 @@ class RunResumed:
 
 @dataclass(frozen=True, slots=True)
 class StageStarted:
-    """A stage begins; search counts trials, the others their own steps."""
+    """A stage begins, or goes on; search counts trials, train epochs, the others their steps."""
 
     stage: StageName
     total: int | None = None
@@ -194,7 +200,8 @@ class PrecisionFallback:
 
 
 Event = (
-    RunResumed
+    RunStarted
+    | RunResumed
     | StageStarted
     | StageProgress
     | StageEnded

@@ -7,13 +7,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from trimtab_api.metrics import KNOWN_METRICS, metric_key
-from trimtab_api.reports import CandidateReport, RunReport
-from trimtab_api.stages import StageReason
+from trimtab_api.reports import CandidateReport, ChoiceOutcome, RunReport
+from trimtab_api.v1alpha1.export import ExportFormat
+from trimtab_api.v1alpha1.job import Spec
 from trimtab_api.v1alpha1.status import TargetStatus
-from trimtab_api.wording import render_change, render_metric
-from trimtab_trainer.reporting.charts.targets import CandidateRole
+from trimtab_api.verdict import find_outcome
+from trimtab_api.wording import name_outcome, render_change, render_metric
+from trimtab_trainer.reporting.choice_view import has_choices
+from trimtab_trainer.reporting.technique_words import describe_candidate
 
-__all__ = ["CandidateRow", "Cell", "Column", "build_row", "find_role", "list_columns"]
+__all__ = ["CandidateRow", "Cell", "Column", "build_row", "list_columns"]
 
 _MINUS = "\N{MINUS SIGN}"
 _FLOPS_PER_MAC = 2
@@ -56,9 +59,9 @@ class CandidateRow:
     name: str
     origin: str
     cells: tuple[Cell, ...]
-    role: CandidateRole
+    outcome: ChoiceOutcome
     rejected: str
-    """Why it should not ship, and in which sense; empty where it may."""
+    """Why it should not ship, and in which sense; empty where it may, and once choices say it."""
 
 
 def list_columns(metric: str) -> Iterator[Column]:
@@ -83,46 +86,41 @@ def _short_unit(metric: str) -> str:
 
 
 def build_row(
-    report: RunReport, candidate: CandidateReport, target: TargetStatus, metric: str
+    report: RunReport,
+    spec: Spec,
+    candidate: CandidateReport,
+    target: TargetStatus,
+    file_format: ExportFormat,
 ) -> CandidateRow:
     """Return a candidate's row, its figures without the units that the head has.
 
     Args:
         report: The run.
+        spec: Its expanded spec.
         candidate: One of its candidates.
         target: Where it was measured.
-        metric: The primary metric.
+        file_format: What the target's runtime takes.
     """
+    metric = spec.objectives[0].metric
+    outcome = find_outcome(report, candidate, target)
     cells = _cells(report, candidate, target.name, metric)
     return CandidateRow(
         name=candidate.id,
-        origin=f"{candidate.stage} of {candidate.parent}" if candidate.parent else "the baseline",
+        origin=describe_candidate(spec, candidate, _find_format(candidate, file_format)),
         cells=tuple(
             Cell(cell.text.removesuffix(f" {column.unit}"), cell.note)
             for cell, column in zip(cells, list_columns(metric), strict=True)
         ),
-        role=find_role(candidate, target),
-        rejected=_describe_rejection(candidate, target),
+        outcome=outcome,
+        rejected=""
+        if candidate.rejected is None or has_choices(report, target)
+        else f"{name_outcome(outcome)}: {candidate.rejected}",
     )
 
 
-def find_role(candidate: CandidateReport, target: TargetStatus) -> CandidateRole:
-    """Return what a candidate is for a target."""
-    if candidate.id == target.candidate:
-        return CandidateRole.SHIPS
-    if candidate.rejected is None:
-        return CandidateRole.CANDIDATE
-    no_gain = candidate.reason is StageReason.NO_GAIN
-    return CandidateRole.REJECTED if no_gain else CandidateRole.LIMITED
-
-
-def _describe_rejection(candidate: CandidateReport, target: TargetStatus) -> str:
-    if candidate.rejected is None:
-        return ""
-    role = find_role(candidate, target)
-    if role is CandidateRole.SHIPS:
-        return f"ships all the same, as the nearest: {candidate.rejected}"
-    return f"{role}: {candidate.rejected}"
+def _find_format(candidate: CandidateReport, wanted: ExportFormat) -> ExportFormat:
+    known = [file.format for file in candidate.files]
+    return wanted if wanted in known else ExportFormat(candidate.format)
 
 
 def _cells(

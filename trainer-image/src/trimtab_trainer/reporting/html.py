@@ -5,6 +5,7 @@ styles and charts are inside. What is said is decided by the modules named `*_vi
 """
 
 import json
+from collections.abc import Sequence
 
 import jinja2
 
@@ -12,22 +13,34 @@ from trimtab_api.reports import RunReport
 from trimtab_api.selection import metric_direction
 from trimtab_api.v1alpha1.goals import Direction
 from trimtab_api.v1alpha1.job import Spec
-from trimtab_api.v1alpha1.status import TargetStatus
-from trimtab_trainer.reporting.charts.targets import draw_candidates
+from trimtab_api.v1alpha1.status import BudgetStatus, TargetState, TargetStatus
+from trimtab_api.verdict import describe_unreached_goal
+from trimtab_trainer.reporting.budget_view import (
+    describe_budget,
+    explain_budget,
+    list_budget_bars,
+    visible_sample,
+)
+from trimtab_trainer.reporting.charts.budget import draw_budget
+from trimtab_trainer.reporting.charts.sensitivity import LayerPlot, draw_layer
+from trimtab_trainer.reporting.charts.targets import CandidatePoint, draw_candidates
 from trimtab_trainer.reporting.charts.training import draw_epochs, draw_loss_scale
+from trimtab_trainer.reporting.drops import name_drop_axis
+from trimtab_trainer.reporting.files_view import list_candidate_files, list_file_columns
 from trimtab_trainer.reporting.numerics_view import describe_numerics, list_scale_points
+from trimtab_trainer.reporting.pruning_view import build_pruning
 from trimtab_trainer.reporting.run_view import (
     build_headline,
-    describe_budget,
     describe_recovery,
     list_facts,
-    list_prune_rows,
     list_stage_rows,
     make_rows,
 )
 from trimtab_trainer.reporting.scales import choose_style
-from trimtab_trainer.reporting.search_charts import draw_search
+from trimtab_trainer.reporting.search_charts import Chart, draw_search
 from trimtab_trainer.reporting.search_view import build_search
+from trimtab_trainer.reporting.sensitivity_view import PlotGroup, list_plot_groups
+from trimtab_trainer.reporting.target_overview import list_target_rows
 from trimtab_trainer.reporting.target_view import build_target, list_points, worst_allowed
 
 __all__ = ["render_html"]
@@ -45,23 +58,35 @@ def render_html(report: RunReport) -> str:
     spec = Spec.model_validate(report.spec)
     metric = spec.objectives[0].metric
     direction = metric_direction(metric, spec.objectives)
+    targets = [
+        (build_target(report, spec, target), _draw_target(report, target, metric, direction))
+        for target in report.status.targets
+    ]
+    budget = report.status.budget
     return _load_template().render(
         report=report,
         metric=metric,
         headline=build_headline(report),
+        lead=targets[0][0].sentence,
+        unreached=describe_unreached_goal(report),
         facts=list_facts(report),
-        budget=describe_budget(report),
+        budget=describe_budget(report, direction),
+        budget_notes=explain_budget(report, direction),
+        budget_chart=_draw_budget(budget, direction) if budget else "",
+        budget_samples=bool(budget and visible_sample(budget)),
         recovery=describe_recovery(report),
-        targets=[
-            (build_target(report, spec, target), _draw_target(report, target, metric, direction))
-            for target in report.status.targets
-        ],
+        overview=list_target_rows(report, spec) if len(targets) > 1 else (),
+        targets=targets,
+        files=list_candidate_files(report, spec),
+        file_columns=list_file_columns(spec),
         search=build_search(report, spec),
         charts_of_search=draw_search(report, spec),
         training=_draw_training(report, metric),
         numerics=describe_numerics(report),
         loss_scale=_draw_loss_scale(report),
-        prune_rows=list(list_prune_rows(report, metric)),
+        pruning=build_pruning(report, spec),
+        sensitivity=_draw_sensitivity(report, metric),
+        drop_axis=name_drop_axis(metric, direction),
         stage_rows=list(list_stage_rows(report.status.stages)),
         data_rows=list(make_rows(report.data)),
         environment_rows=list(make_rows(report.environment)),
@@ -82,19 +107,48 @@ def _load_template() -> jinja2.Template:
 
 def _draw_target(
     report: RunReport, target: TargetStatus, metric: str, direction: Direction
-) -> list[str]:
-    """Return the plots of quality against cost; none below two candidates."""
+) -> list[Chart]:
+    """Return the plots of quality against cost; none below two candidates with figures."""
+    if target.state is TargetState.UNMEASURED:
+        return []
     limit = worst_allowed(report, metric, direction)
     charts = []
     for cost, label in _COSTS.items():
         points = list_points(report, target, cost=cost, metric=metric, direction=direction)
         if len(points) > 1:
-            charts.append(
-                draw_candidates(
-                    points, cost=label, metric=metric, style=choose_style(metric), limit=limit
-                )
+            svg = draw_candidates(
+                points, cost=label, metric=metric, style=choose_style(metric), limit=limit
             )
+            charts.append(Chart(svg, _describe_lines(points, metric, limit)))
     return charts
+
+
+def _describe_lines(points: Sequence[CandidatePoint], metric: str, limit: float | None) -> str:
+    """Return what the lines of a plot mean, of those that are drawn."""
+    parts = []
+    if sum(point.on_front for point in points) > 1:
+        parts.append("Dotted: no candidate is better in both.")
+    if limit is not None:
+        parts.append(f"Dashed: the worst {metric} that the budget allows.")
+    return " ".join(parts)
+
+
+def _draw_budget(budget: BudgetStatus, direction: Direction) -> str:
+    metric = budget.metric
+    return draw_budget(
+        list_budget_bars(budget),
+        title=name_drop_axis(metric, direction),
+        sample=visible_sample(budget),
+    )
+
+
+def _draw_sensitivity(
+    report: RunReport, metric: str
+) -> list[tuple[PlotGroup, list[tuple[LayerPlot, str]]]]:
+    return [
+        (group, [(plot, draw_layer(plot, domain=group.domain)) for plot in group.plots])
+        for group in list_plot_groups(report.pruned_layers, metric)
+    ]
 
 
 def _draw_training(report: RunReport, metric: str) -> list[str]:

@@ -1,6 +1,6 @@
-"""What the HTML report says about the run: verdict, what it waits for, pruning, stages. Pure.
+"""What the HTML report says about the run: verdict, what it waits for, stages. Pure.
 
-Called by `html`; the search is `search_view`'s, a target `target_view`'s.
+Called by `html`; sections about one stage or one target have views of their own.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,29 +12,19 @@ from trimtab_api.reports import RunReport
 from trimtab_api.v1alpha1.conditions import CompleteReason, ConditionType
 from trimtab_api.v1alpha1.status import Condition, StageStatus, Status
 from trimtab_api.verdict import Verdict, find_verdict
-from trimtab_api.wording import (
-    render_change,
-    render_metric,
-    render_scalar,
-    render_seconds,
-)
-from trimtab_trainer.reporting.charts.canvas import NumberStyle
-from trimtab_trainer.reporting.scales import choose_style
+from trimtab_api.wording import render_scalar, render_seconds
 
 __all__ = [
     "Headline",
-    "PruneRow",
     "StageRow",
     "build_headline",
-    "describe_budget",
     "describe_recovery",
     "list_facts",
-    "list_prune_rows",
     "list_stage_rows",
     "make_rows",
 ]
 
-_FLOPS_PER_MAC = 2
+_MINUTE = 60
 _TITLES = {
     Verdict.GOALS_MET: ("Goals met", "good"),
     Verdict.GOALS_MISSED: ("Goals missed", "warn"),
@@ -61,19 +51,6 @@ class StageRow:
     state: str
     time: str
     message: str
-
-
-@dataclass(frozen=True, slots=True)
-class PruneRow:
-    """A step of the pruning schedule."""
-
-    step: int
-    ratio: str
-    params: str
-    macs: str
-    quality: str
-    change: str
-    kept: bool
 
 
 def build_headline(report: RunReport) -> Headline:
@@ -133,52 +110,11 @@ def list_facts(report: RunReport) -> dict[str, str]:
 def _elapsed(start: str | None, end: str | None) -> str:
     if start is None or end is None:
         return ""
-    return render_seconds(
-        (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
-    )
-
-
-def describe_budget(report: RunReport) -> str:
-    """Return the accuracy budget in a sentence; empty without one."""
-    budget = report.status.budget
-    if budget is None:
-        return ""
-    spent = [
-        f"{stage} spent {_points(budget.metric, drop)}" for stage, drop in budget.spent.items()
-    ]
-    parts = [
-        f"Budget: {budget.metric} may drop by {_points(budget.metric, budget.allowed)}",
-        *spent,
-        f"{_points(budget.metric, budget.remaining)} left",
-    ]
-    sample = _points(budget.metric, budget.resolution)
-    note = f" (one validation sample is {sample})" if budget.resolution else ""
-    return "; ".join(parts) + note
-
-
-def _points(metric: str, value: float) -> str:
-    return (
-        f"{100 * value:.2f} points"
-        if choose_style(metric) is NumberStyle.PERCENT
-        else render_scalar(value)
-    )
-
-
-def list_prune_rows(report: RunReport, metric: str) -> Iterator[PruneRow]:
-    """Yield the steps of the pruning schedule."""
-    reference = report.baseline.metrics.get(metric) if report.baseline else None
-    for step in report.prune_steps:
-        value = step.metrics.get(metric)
-        change = None if value is None or reference is None else value - reference
-        yield PruneRow(
-            step=step.step,
-            ratio=f"{step.ratio:.0%}",
-            params=render_metric("params", step.params),
-            macs=render_metric("flops", step.flops / _FLOPS_PER_MAC),
-            quality=render_metric(metric, value),
-            change=render_change(metric, change),
-            kept=step.kept,
-        )
+    # Both are whole seconds: a decimal would pretend to more.
+    seconds = round((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
+    if seconds < 1:
+        return "< 1 s"
+    return f"{seconds} s" if seconds < _MINUTE else render_seconds(seconds)
 
 
 def list_stage_rows(stages: Sequence[StageStatus]) -> Iterator[StageRow]:

@@ -12,16 +12,14 @@ from dataclasses import dataclass
 from trimtab_api.metrics import KNOWN_METRICS
 from trimtab_api.v1alpha1._types import Scalar
 from trimtab_api.v1alpha1.search import NumberType, Parameter
-from trimtab_api.wording import render_count, render_scalar
+from trimtab_api.wording import render_scalar
 from trimtab_trainer.reporting.charts.canvas import Axis, NumberStyle, Tick, ValueRange
+from trimtab_trainer.reporting.charts.numbers import label_number, round_ticks
 
 __all__ = ["ParameterScale", "build_scales", "choose_style", "make_value_axis"]
 
 _TICKS, _FEWEST = 4, 3
 _LABEL, _CHOICES = 12, 8
-_STEPS = (1, 2, 5, 10)
-# Below and from here on a power of ten is easier to read than its digits.
-_SMALL, _LARGE = 1e-2, 1e4
 _SPREAD = 0.5
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
@@ -84,11 +82,14 @@ def _build_scale(parameter: Parameter, short: dict[str, str]) -> ParameterScale:
     if span is None:
         raise ValueError(f"search space of {name} must have a kind but has none")
     is_log = space.log_uniform is not None
-    ticks = _log_ticks(span.min, span.max) if is_log else _ticks(span.min, span.max)
+    ticks = _log_ticks(span.min, span.max) if is_log else round_ticks(span.min, span.max)
     axis = Axis(
         title,
         tuple(
-            Tick(_share(tick, span.min, span.max, is_log=is_log), _label(tick))
+            Tick(
+                _share(tick, span.min, span.max, is_log=is_log),
+                label_number(tick, NumberStyle.PLAIN),
+            )
             for tick in ticks
             if span.type is NumberType.FLOAT or float(tick).is_integer()
         ),
@@ -121,29 +122,9 @@ def make_value_axis(metric: str, limits: ValueRange) -> Axis:
         limits: The ends of the axis.
     """
     low, high = limits.domain
-    ticks = (Tick(limits.share(tick), _label_value(metric, tick)) for tick in _ticks(low, high))
+    style = choose_style(metric)
+    ticks = (Tick(limits.share(tick), label_number(tick, style)) for tick in round_ticks(low, high))
     return Axis(metric, tuple(ticks))
-
-
-def _label_value(metric: str, value: float) -> str:
-    match choose_style(metric):
-        case NumberStyle.PERCENT:
-            return f"{100 * value:.4g}%"
-        case NumberStyle.COUNT:
-            return render_count(value)
-        case NumberStyle.PLAIN:
-            return _label(value)
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Return round numbers from low to high, about four."""
-    if high <= low:
-        return [low]
-    raw = (high - low) / _TICKS
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in _STEPS if factor * power >= raw * (1 - 1e-9))
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [float(f"{index * step:.10g}") for index in range(first, last + 1)]
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
@@ -154,11 +135,4 @@ def _log_ticks(low: float, high: float) -> list[float]:
         inside = [tick for tick in ticks if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
         if len(inside) >= _FEWEST:
             return inside[:: math.ceil(len(inside) / (2 * _TICKS))]
-    return _ticks(low, high)
-
-
-def _label(value: float) -> str:
-    if value and not _SMALL <= abs(value) < _LARGE:
-        mantissa, _, exponent = f"{value:.3e}".partition("e")
-        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
-    return f"{value:.4g}"
+    return round_ticks(low, high)

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from trimtab_api.reports import RunReport, TrialReport
 from trimtab_api.selection import metric_direction
-from trimtab_api.v1alpha1.goals import Objective
+from trimtab_api.v1alpha1.goals import Direction, Objective
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_api.v1alpha1.status import TrialState
 from trimtab_trainer.reporting.charts.canvas import NARROW, WIDE, TrialMark, ValueRange
 from trimtab_trainer.reporting.charts.history import draw_curves, draw_history, draw_timeline
-from trimtab_trainer.reporting.charts.space import draw_front, draw_parallel, draw_slice
+from trimtab_trainer.reporting.charts.space import FrontPoint, draw_front, draw_parallel, draw_slice
 from trimtab_trainer.reporting.scales import ParameterScale, build_scales, choose_style
 from trimtab_trainer.reporting.search_view import order_parameters
 from trimtab_trainer.reporting.trial_points import (
@@ -35,6 +35,8 @@ __all__ = ["Chart", "SearchCharts", "draw_search"]
 
 _SLICES, _AXES = 6, 8
 _POINTS, _LINES, _CURVES = 500, 250, 120
+_BEYOND = "Hollow triangles in the strip:"
+_VALUELESS = "Those without a value stand in the strip."
 _TELLING = 3
 """Trials with a value below which a chart of the space tells nothing."""
 
@@ -58,7 +60,7 @@ class SearchCharts:
     """What the marks of the slices mean."""
     parallel: Chart | None
     curves: Chart | None
-    fronts: tuple[str, ...]
+    fronts: tuple[Chart, ...]
     timeline: Chart | None
 
 
@@ -125,9 +127,9 @@ def _draw_history(drawing: _Drawing) -> Chart | None:
         parts.append("Trials that were stopped early stand at their last value.")
     beyond = sum(limits.clamp(value) != value for value in values)
     if beyond:
-        parts.append(f"{beyond} with values worse than the axis shows stand at its edge.")
+        parts.append(f"{_BEYOND} {beyond} with values worse than the axis shows.")
     if len(values) < len(points):
-        parts.append("Those without a value stand at the edge.")
+        parts.append("Those without a value stand in the strip, too." if beyond else _VALUELESS)
     return Chart(svg, " ".join(parts))
 
 
@@ -148,6 +150,11 @@ def _draw_slices(drawing: _Drawing) -> tuple[str, ...]:
 def _describe_slices(drawing: _Drawing) -> str:
     parts = [_describe_hidden(drawing, _SLICES)]
     parts.append("The axes span the whole space, and later trials are darker.")
+    if drawing.known:
+        limits = shown_range(drawing.known, drawing.primary)
+        values = [last_value(trial, drawing.primary.metric) for trial in drawing.known]
+        if any(value is not None and limits.clamp(value) != value for value in values):
+            parts.append(f"{_BEYOND} values worse than the axis shows.")
     if len(drawing.known) > _POINTS:
         parts.append(
             f"Of {len(drawing.known)} trials, the best {_POINTS // 4} and an even sample are drawn."
@@ -218,18 +225,34 @@ def _find_followed(drawing: _Drawing) -> str | None:
     return next((name for name in wanted if name in known), None)
 
 
-def _draw_fronts(drawing: _Drawing) -> tuple[str, ...]:
+def _draw_fronts(drawing: _Drawing) -> tuple[Chart, ...]:
     primary, *others = drawing.spec.objectives
-    return tuple(
-        draw_front(
+    charts = []
+    for other in others:
+        points = list_front(drawing.report.trials, other, primary)
+        if len(points) < _TELLING:
+            continue
+        limits = _frame_front(points, primary)
+        svg = draw_front(
             points,
             NARROW if len(others) > 1 else WIDE,
             x=(other.metric, choose_style(other.metric)),
             y=(primary.metric, choose_style(primary.metric)),
+            limits=limits,
         )
-        for other in others
-        if len(points := list_front(drawing.report.trials, other, primary)) >= _TELLING
-    )
+        caption = "Each trial that ran to its end."
+        if any(limits.clamp(point.y) != point.y for point in points):
+            caption += f" {_BEYOND} values worse than the axis shows."
+        charts.append(Chart(svg, caption))
+    return tuple(charts)
+
+
+def _frame_front(points: Sequence[FrontPoint], primary: Objective) -> ValueRange:
+    """Return the values worth showing, with the whole front among them."""
+    limits = find_range([point.y for point in points], primary.direction)
+    shown = [limits.worst, *(point.y for point in points if point.on_front)]
+    rises = primary.direction is Direction.MAXIMIZE
+    return ValueRange(limits.best, min(shown) if rises else max(shown))
 
 
 def _draw_timeline(trials: Sequence[TrialReport]) -> Chart | None:
@@ -241,5 +264,6 @@ def _draw_timeline(trials: Sequence[TrialReport]) -> Chart | None:
     return Chart(
         svg,
         f"Trials in {timeline.slots} slot{'s' if timeline.slots > 1 else ''}"
-        f"{attempts if len(timeline.starts) > 1 else ''}; busy {timeline.busy:.0%} of the time.",
+        f"{attempts if len(timeline.starts) > 1 else ''}; epochs take {timeline.busy:.0%} of their"
+        " time. Lighter: what a trial took beyond its epochs, mostly the start of its worker.",
     )

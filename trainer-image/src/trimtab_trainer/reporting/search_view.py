@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from trimtab_api.metrics import KNOWN_METRICS, MetricScope
 from trimtab_api.reports import ImportanceReport, RunReport, TrialReport
 from trimtab_api.v1alpha1.goals import Objective
 from trimtab_api.v1alpha1.job import Spec
@@ -28,6 +29,8 @@ __all__ = [
 _SHOWN_TRIALS, _SHOWN_WITHOUT = 50, 10
 """Rows of the table: trials with a value, and without one."""
 _SHOWN_IMPORTANCES = 12
+_NOISE_SAMPLES = 3
+"""Trials that differ by no more validation samples may differ by chance."""
 _SURROGATES = {Surrogate.TPE: "TPE", Surrogate.GAUSSIAN_PROCESS: "Gaussian process"}
 
 
@@ -61,6 +64,8 @@ class ImportanceView:
 
     metric: str
     rows: tuple[ImportanceRow, ...]
+    doubt: str
+    """Why the ranking says little; empty where it may be believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,11 @@ def build_search(report: RunReport, spec: Spec) -> SearchView:
         if best
         else (),
         failures=tuple(_list_failures(report)),
-        importance=tuple(_view_importance(entry) for entry in report.importance if entry.shares),
+        importance=tuple(
+            _view_importance(entry, _doubt_ranking(report, entry.metric))
+            for entry in report.importance
+            if entry.shares
+        ),
         objectives=tuple(objectives),
         parameters=names,
         rows=tuple(_trial_row(trial, names, objectives, best=number) for trial in shown),
@@ -165,14 +174,39 @@ def _list_failures(report: RunReport) -> Iterator[str]:
         yield f"{trials} ended with {entry.failure_class}: {entry.last_message}"
 
 
-def _view_importance(entry: ImportanceReport) -> ImportanceView:
+def _doubt_ranking(report: RunReport, metric: str) -> str:
+    """Return why the trials' values are too much alike to be explained; empty if they are not."""
+    resolution = _find_resolution(report, metric)
+    trials = (*report.trials, *report.cached_trials)
+    values = [trial.values[metric] for trial in trials if metric in trial.values]
+    if not resolution or not values:
+        return ""
+    samples = round((max(values) - min(values)) / resolution)
+    if samples > _NOISE_SAMPLES:
+        return ""
+    apart = count_things(samples, "validation sample")
+    return f"The trials differ by {apart}: this ranking is weak."
+
+
+def _find_resolution(report: RunReport, metric: str) -> float:
+    """Return what one validation sample is worth in a metric; 0 where that is not known."""
+    budget = report.status.budget
+    if budget is not None and budget.metric == metric:
+        return budget.resolution
+    known, samples = KNOWN_METRICS.get(metric), report.data.get("samples", {}).get("validation")
+    if not samples or known is None or known.scope is not MetricScope.VALIDATION:
+        return 0.0
+    return 1 / samples if known.unit == "fraction" else 0.0
+
+
+def _view_importance(entry: ImportanceReport, doubt: str) -> ImportanceView:
     ranked = sorted(entry.shares.items(), key=lambda pair: -pair[1])[:_SHOWN_IMPORTANCES]
     longest = ranked[0][1] or 1.0
     rows = (
         ImportanceRow(name, f"{share:.0%}", round(100 * share / longest, 1))
         for name, share in ranked
     )
-    return ImportanceView(entry.metric, tuple(rows))
+    return ImportanceView(entry.metric, tuple(rows), doubt)
 
 
 def _trial_row(

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from trimtab_api.metrics import KNOWN_METRICS, metric_key
 from trimtab_api.reports import CandidateReport, RunReport
 from trimtab_api.selection import Margin, describe_constraint, find_margins
-from trimtab_api.v1alpha1.goals import Direction
+from trimtab_api.techniques import takes
+from trimtab_api.v1alpha1.export import ExportFormat
+from trimtab_api.v1alpha1.goals import Direction, Target
 from trimtab_api.v1alpha1.job import Spec
-from trimtab_api.v1alpha1.status import TargetStatus
-from trimtab_api.verdict import describe_pick, shipped_for
+from trimtab_api.v1alpha1.status import TargetState, TargetStatus
+from trimtab_api.verdict import describe_pick, find_outcome, shipped_for
 from trimtab_api.wording import (
     render_change,
     render_count,
@@ -24,10 +26,16 @@ from trimtab_trainer.reporting.candidate_table import (
     CandidateRow,
     Column,
     build_row,
-    find_role,
     list_columns,
 )
 from trimtab_trainer.reporting.charts.targets import CandidatePoint
+from trimtab_trainer.reporting.choice_view import ChoiceRow, list_choices
+from trimtab_trainer.reporting.target_overview import (
+    describe_device,
+    describe_target,
+    find_target,
+)
+from trimtab_trainer.reporting.technique_words import RUNTIMES
 
 __all__ = [
     "LimitRow",
@@ -40,6 +48,7 @@ __all__ = [
 
 _ARROW = "\N{RIGHTWARDS ARROW}"
 _MINUS = "\N{MINUS SIGN}"
+_LEAST_CONTENTION = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,31 +80,39 @@ class TargetView:
     tiles: tuple[Tile, ...]
     columns: tuple[Column, ...]
     rows: tuple[CandidateRow, ...]
+    choices: tuple[ChoiceRow, ...]
     limits: tuple[LimitRow, ...]
     limits_of: str
     """The candidate that the limits are about."""
     limiting: str
+    unmeasured: bool
+    """Whether the run ended without figures on it."""
     note: str
     """How it was measured."""
 
 
 def build_target(report: RunReport, spec: Spec, target: TargetStatus) -> TargetView:
     """Return what there is to say about a target; parts of it are empty for an unfinished run."""
-    metric = spec.objectives[0].metric
+    metric, wanted = spec.objectives[0].metric, find_target(spec, target.name)
     shipped = shipped_for(report, target)
     baseline = report.baseline.metrics if report.baseline else {}
     margins = find_margins(shipped.metrics, baseline, spec, target.name) if shipped else ()
+    form = takes(wanted.runtime) if wanted.runtime else ExportFormat.ONNX
+    unmeasured = target.state is TargetState.UNMEASURED
+    shown = () if unmeasured else report.candidates
     return TargetView(
         name=target.name,
-        description=_describe_target(spec, target.name),
+        description=_describe(wanted),
         sentence=describe_pick(report, target, metric),
         tiles=tuple(_tiles(report, shipped, target.name, metric)) if shipped else (),
         columns=tuple(list_columns(metric)),
-        rows=tuple(build_row(report, entry, target, metric) for entry in report.candidates),
+        rows=tuple(build_row(report, spec, entry, target, form) for entry in shown),
+        choices=tuple(list_choices(report, spec, target, form)),
         limits=tuple(_limit(margin) for margin in margins),
         limits_of=shipped.id if shipped else "",
         limiting=target.limiting_constraint or "",
-        note=_describe_measurement(report, target),
+        unmeasured=unmeasured,
+        note="" if unmeasured else _describe_measurement(report, wanted, target),
     )
 
 
@@ -120,7 +137,7 @@ def list_points(
             name=entry.id,
             cost=entry.metrics[key],
             quality=entry.metrics[metric],
-            role=find_role(entry, target),
+            outcome=find_outcome(report, entry, target),
             on_front=not any(_dominates(other, place[entry.id]) for other in place.values()),
         )
         for entry in known
@@ -140,26 +157,27 @@ def worst_allowed(report: RunReport, metric: str, direction: Direction) -> float
     return report.baseline.metrics[metric] + sign * budget.allowed
 
 
-def _describe_target(spec: Spec, name: str) -> str:
-    target = next(entry for entry in spec.targets if entry.name == name)
+def _describe(target: Target) -> str:
     parts = [str(target.profile)] if target.profile else []
-    if target.threads:
-        parts.append(f"{target.threads} thread{'s' if target.threads > 1 else ''}")
-    if target.batch_size:
-        parts.append(f"batch {target.batch_size}")
+    parts.append(describe_target(target))
     if target.prefer:
         parts.append(f"prefers {target.prefer.lower()}")
-    return ", ".join(parts)
+    return ", ".join(part for part in parts if part)
 
 
-def _describe_measurement(report: RunReport, target: TargetStatus) -> str:
+def _describe_measurement(report: RunReport, wanted: Target, target: TargetStatus) -> str:
     key = metric_key("contention", target.name)
     shares = [entry.metrics[key] for entry in report.candidates if key in entry.metrics]
+    runtime = f" in {RUNTIMES[wanted.runtime]}" if wanted.runtime else ""
     where = f" on {target.node}" if target.node else ""
-    parts = [f"Measured side by side in ONNX Runtime{where}"]
-    if target.proxy:
+    parts = [f"Measured side by side{runtime}{where}"]
+    stand_in = describe_device(wanted, target)
+    if stand_in:
+        parts.append(stand_in)
+    elif target.proxy:
         parts.append("the machine of the run, which stands for the target")
-    if shares:
+    # What rounds to nothing is not worth a word.
+    if max(shares, default=0.0) >= _LEAST_CONTENTION:
         parts.append(f"up to {max(shares):.1%} of the time was spent waiting for a busy CPU")
     return "; ".join(parts)
 

@@ -47,7 +47,7 @@ class Timeline:
     starts: tuple[RunStart, ...]
     slots: int
     busy: float
-    """Share of the slots' time that trials took."""
+    """Share of the slots' time that epochs took."""
 
 
 def mark_trial(trial: TrialReport) -> TrialMark:
@@ -261,8 +261,13 @@ def make_timeline(trials: Sequence[TrialReport]) -> Timeline:
         spans=tuple(_list_spans(trials, starts)),
         starts=tuple(RunStart(f"attempt {attempt}", start) for attempt, start in starts.items()),
         slots=slots,
-        busy=sum(trial.seconds for trial in trials) / (slots * end) if end else 0.0,
+        busy=sum(map(_work, trials)) / (slots * end) if end else 0.0,
     )
+
+
+def _work(trial: TrialReport) -> float:
+    """Return the seconds of a trial's epochs; those of an earlier start of it are not its own."""
+    return min(sum(epoch.seconds for epoch in trial.intermediate), trial.seconds)
 
 
 def _end(trial: TrialReport) -> float:
@@ -276,6 +281,7 @@ def _list_spans(trials: Sequence[TrialReport], starts: Mapping[int, float]) -> I
             number=trial.number,
             slot=trial.slot,
             start=start + trial.start_seconds,
+            work=start + _end(trial) - _work(trial),
             end=start + _end(trial),
             mark=mark_trial(trial),
         )

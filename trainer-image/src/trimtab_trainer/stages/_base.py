@@ -20,24 +20,30 @@ from trimtab_api.reports import (
     CandidateReport,
     EpochReport,
     ImportanceReport,
+    PrunedLayerReport,
     PruneStepReport,
     TrialReport,
 )
 from trimtab_api.stages import StageName, StageReason, StageState
+from trimtab_api.v1alpha1.goals import TargetDevice
 from trimtab_api.v1alpha1.job import OptimizationJob, Spec
 from trimtab_api.v1alpha1.status import BestTrial, FailureClass
 from trimtab_trainer.context import RunContext
 from trimtab_trainer.errors import OutOfMemoryError, TrainerError, UserError
 from trimtab_trainer.execution._base import AbstractExecutor, Done, Failure, WorkFunction
+from trimtab_trainer.exporting.artifact import digest_artifact
 from trimtab_trainer.ledger import Ledger
 from trimtab_trainer.reporting._base import AbstractReporter, WarningRaised
 from trimtab_trainer.stages._trouble import TroubleWatch
 from trimtab_trainer.storage.filesystem import atomic_write
-from trimtab_trainer.storage.hashes import sha256_file
 from trimtab_trainer.storage.patience import patiently
 
-__all__ = ["AbstractStage", "Facts", "Run", "StageResult"]
+__all__ = ["DENSE", "PRUNED", "AbstractStage", "Facts", "Run", "StageResult"]
 
+DENSE = "dense"
+"""The id of the baseline."""
+PRUNED = "pruned"
+"""The id of the pruned float model."""
 
 _DRIVER = "driver"
 """Who writes in this process."""
@@ -56,6 +62,8 @@ class Facts:
     num_classes: int | None
     params: int
     flops: int
+    linear_share: float
+    """Share of the FLOPs in linear layers and matrix products, 0…1."""
     dtype: str
     """Type that autocast computes in."""
     emulated: bool
@@ -102,8 +110,11 @@ class Run:
     """Folder of the dense model's weights; None = as the manifest gives them."""
     pruned_checkpoint: Path | None = None
     prune_steps: list[PruneStepReport] = field(default_factory=list)
+    pruned_layers: list[PrunedLayerReport] = field(default_factory=list)
     baseline: BaselineReport | None = None
     candidates: list[CandidateReport] = field(default_factory=list)
+    devices: dict[str, TargetDevice] = field(default_factory=dict)
+    """Target → where it was measured."""
     measured: bool = False
     """Whether the final benchmark ran."""
     warnings: list[str] = field(default_factory=list)
@@ -161,6 +172,10 @@ class Run:
         if self.ledger is None:
             raise RuntimeError("the baseline has not been measured")
         return self.ledger
+
+    def checkpoint_of(self, name: str) -> Path | None:
+        """Return the weights of a float candidate; None = as the manifest gives them."""
+        return self.pruned_checkpoint if name == PRUNED else self.checkpoint
 
     def trial_checkpoint(self, number: int) -> Path:
         """Return the folder of a trial's weights."""
@@ -264,8 +279,9 @@ class AbstractStage(ABC):
         A result that has lost its files is not restored; the stage runs again.
         """
         return all(
-            _has_hash(run.context.root / candidate["artifact"], candidate["digest"])
+            _has_digest(run.context.root / file["artifact"], file["digest"])
             for candidate in data.get("candidates", [])
+            for file in candidate["files"]
         )
 
 
@@ -277,5 +293,8 @@ def _error_of(failure: Failure) -> TrainerError:
     return UserError(failure.message)
 
 
-def _has_hash(path: Path, digest: str) -> bool:
-    return path.is_file() and sha256_file(path) == digest
+def _has_digest(path: Path, digest: str) -> bool:
+    try:
+        return digest_artifact(path) == digest
+    except OSError:
+        return False

@@ -10,9 +10,9 @@ from typing_extensions import override
 
 from trimtab_api.stages import StageName
 from trimtab_trainer.reporting._base import StageProgress
-from trimtab_trainer.stages._base import AbstractStage, Run, StageResult
-from trimtab_trainer.stages._candidates import DENSE, add_candidate, file_path, restore_candidates
-from trimtab_trainer.stages._work import export_checkpoint
+from trimtab_trainer.stages._base import DENSE, AbstractStage, Run, StageResult
+from trimtab_trainer.stages._candidates import add_candidate, restore_candidates
+from trimtab_trainer.stages._files import Recipe
 from trimtab_trainer.training.checkpoint import read_digest
 
 __all__ = ["Baseline"]
@@ -43,21 +43,7 @@ class Baseline(AbstractStage):
     @override
     def run(self, run: Run) -> StageResult:
         run.reporter.publish(StageProgress(self.name, 1, 1, "exporting and measuring the baseline"))
-        exported = run.call(
-            export_checkpoint,
-            spec=run.final_spec,
-            checkpoint=run.checkpoint,
-            path=file_path(run, DENSE),
-        )
-        dense = add_candidate(
-            run,
-            name=DENSE,
-            stage=self.name,
-            parent=None,
-            file=exported["file"],
-            static=exported["static"],
-            details={},
-        )
+        dense = add_candidate(run, Recipe(DENSE, DENSE), stage=self.name)
         return StageResult(
             artifact=dense.artifact, data={"candidates": [dense.model_dump(mode="json")]}
         )

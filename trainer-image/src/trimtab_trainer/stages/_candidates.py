@@ -4,86 +4,121 @@ The driver's side of it; stages prune and quantize call it for what they made, t
 the dense model. Only figures of exported files count.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from trimtab_api.metrics import metric_key
-from trimtab_api.reports import BaselineReport, CandidateReport
-from trimtab_api.selection import describe_constraint, find_margins, gain_against
+from trimtab_api.reports import BaselineReport, CandidateReport, FileReport
+from trimtab_api.selection import (
+    describe_constraint,
+    file_for,
+    find_margins,
+    find_no_gain,
+    metric_direction,
+)
 from trimtab_api.stages import StageName, StageReason
-from trimtab_api.v1alpha1.goals import Target
-from trimtab_trainer.exporting.artifact import ExportedFile
+from trimtab_api.v1alpha1.goals import Direction, Target, TargetDevice
+from trimtab_trainer.errors import ExportFailedError, TargetUnmeasuredError
 from trimtab_trainer.ledger import open_ledger
 from trimtab_trainer.reporting._base import CandidateMeasured
-from trimtab_trainer.stages._base import Run
-from trimtab_trainer.stages._work import evaluate_file, measure_files
+from trimtab_trainer.stages._base import DENSE, Run
+from trimtab_trainer.stages._file_work import count_network
+from trimtab_trainer.stages._files import Recipe, target_formats, write_files
+from trimtab_trainer.stages._work import measure_files
 
 __all__ = [
-    "DENSE",
     "add_candidate",
-    "file_path",
     "find_candidate",
     "judge",
     "measure_side_by_side",
+    "measure_target",
     "restore_candidates",
     "set_baseline",
     "settle_lineage",
 ]
 
-DENSE = "dense"
-"""The id of the baseline."""
+_NO_DETAILS: Mapping[str, Any] = {}
 
 
 def add_candidate(
-    run: Run,
-    *,
-    name: str,
-    stage: StageName,
-    parent: CandidateReport | None,
-    file: ExportedFile,
-    static: Mapping[str, float],
-    details: Mapping[str, Any],
+    run: Run, recipe: Recipe, *, stage: StageName, details: Mapping[str, Any] = _NO_DETAILS
 ) -> CandidateReport:
-    """Evaluate and measure a file, judge it, and put it among the run's candidates.
+    """Write, evaluate and measure a candidate, judge it, and put it among the run's.
 
     Args:
         run: The run.
-        name: Its id.
-        stage: Who made it.
-        parent: What it was made from, measured beside it; None for the dense model.
-        file: The exported file.
-        static: Parameters and FLOPs of the network.
-        details: How it was made.
+        recipe: What it is made of.
+        stage: Who makes it.
+        details: How its network was made.
 
     Raises:
-        ExportFailedError: The runtime refuses the file.
+        ExportFailedError: No format that a target takes can be written.
+        CalibrationInvalidError: Its technique finds no usable ranges.
+        OperatorUnsupportedError: Its technique applies to no layer.
     """
-    spec = run.final_spec
-    evaluation = run.call(evaluate_file, spec=spec, path=file.path)
-    metrics = {**evaluation["validation"], **static}
-    for target in spec.targets:
-        metrics[metric_key("size_mib", target.name)] = file.size_mib
-        metrics[metric_key("size_compressed_mib", target.name)] = file.size_compressed_mib
+    written = write_files(run, recipe, target_formats(run.final_spec))
+    if not written.files:
+        raise ExportFailedError(written.refused[0])
+    parent = _find_parent(run, recipe)
     candidate = CandidateReport(
-        id=name,
+        id=recipe.name,
         stage=stage,
         parent=parent.id if parent else None,
-        artifact=run.context.relative(file.path),
-        digest=file.sha256,
-        format=spec.stages.export.formats[0],
-        metrics=metrics,
-        test_metrics=evaluation["test"],
-        details=dict(details),
+        artifact=written.files[0].artifact,
+        digest=written.files[0].digest,
+        format=written.files[0].format,
+        files=tuple(written.files),
+        metrics={**_worst_metrics(run, written.files), **_static_metrics(run, recipe)},
+        test_metrics=written.test_metrics,
+        details={**details, **written.details},
     )
+    candidate = _with_sizes(run, candidate)
     beside = [parent, candidate] if parent else [candidate]
     measured = {entry.id: entry for entry in measure_side_by_side(run, beside)}
     if parent is None:
-        set_baseline(run, measured[name])
-    judged = judge(run, measured[name], parent=measured[parent.id] if parent else None)
+        set_baseline(run, measured[recipe.name])
+    judged = judge(run, measured[recipe.name], parent=measured[parent.id] if parent else None)
     run.candidates.append(judged)
     run.reporter.publish(CandidateMeasured(judged))
     return judged
+
+
+def _find_parent(run: Run, recipe: Recipe) -> CandidateReport | None:
+    """The network's float copy, and of the pruned network the dense one."""
+    if recipe.technique is not None:
+        return find_candidate(run, recipe.parent)
+    return find_candidate(run, DENSE) if recipe.name != DENSE else None
+
+
+def _worst_metrics(run: Run, files: Sequence[FileReport]) -> dict[str, float]:
+    """Return the validation metrics that a candidate has in all its files: each the worst."""
+    metrics = dict(files[0].metrics)
+    for name, first in files[0].metrics.items():
+        try:
+            direction = metric_direction(name, run.spec.objectives)
+        except KeyError:  # which way a task's own metric is better is only known of objectives
+            continue
+        values = [first, *(file.metrics[name] for file in files[1:] if name in file.metrics)]
+        metrics[name] = min(values) if direction is Direction.MAXIMIZE else max(values)
+    return metrics
+
+
+def _with_sizes(run: Run, candidate: CandidateReport) -> CandidateReport:
+    metrics = dict(candidate.metrics)
+    for target in run.spec.targets:
+        file = file_for(candidate, target)
+        if file is not None:
+            metrics[metric_key("size_mib", target.name)] = file.size_mib
+            metrics[metric_key("size_compressed_mib", target.name)] = file.size_compressed_mib
+    return candidate.model_copy(update={"metrics": metrics})
+
+
+def _static_metrics(run: Run, recipe: Recipe) -> dict[str, float]:
+    counted: dict[str, float] = run.call(
+        count_network, spec=run.final_spec, checkpoint=run.checkpoint_of(recipe.parent)
+    )
+    return counted
 
 
 def set_baseline(run: Run, dense: CandidateReport) -> None:
@@ -104,23 +139,49 @@ def set_baseline(run: Run, dense: CandidateReport) -> None:
 def measure_side_by_side(run: Run, candidates: Iterable[CandidateReport]) -> list[CandidateReport]:
     """Time candidates in turn on every target and return them with those figures.
 
-    Where the dense model is among them, they get their speedup against it.
+    Where the dense model is among them, they get their speedup against it. A target whose
+    measuring fails has no figures, and a warning.
     """
     measured = list(candidates)
     for target in run.spec.targets:
-        figures = run.call(
-            measure_files,
-            files={entry.id: run.context.root / entry.artifact for entry in measured},
-            target=target,
-            settings=run.spec.stages.benchmark,
-        )
+        files = {
+            entry.id: run.context.root / file.artifact
+            for entry in measured
+            if (file := file_for(entry, target)) is not None
+        }
+        figures, device = measure_target(run, target, files)
+        if device is not None:
+            run.devices[target.name] = device
         measured = [_with_figures(entry, target, figures) for entry in measured]
     return measured
+
+
+def measure_target(
+    run: Run, target: Target, files: Mapping[str, Path]
+) -> tuple[dict[str, dict[str, float | None]], TargetDevice | None]:
+    """Time files in turn as a target says.
+
+    Returns:
+        Figures by name of the file, and where they were measured; nothing, with a warning, where
+        that fails.
+    """
+    if not files:
+        return {}, None
+    try:
+        reply = run.call(
+            measure_files, files=files, target=target, settings=run.spec.stages.benchmark
+        )
+    except TargetUnmeasuredError as error:
+        run.warn(f"TargetUnmeasured: {target.name}: {error}")
+        return {}, None
+    return reply["figures"], TargetDevice(reply["device"])
 
 
 def _with_figures(
     candidate: CandidateReport, target: Target, figures: Mapping[str, Mapping[str, float | None]]
 ) -> CandidateReport:
+    if candidate.id not in figures:
+        return candidate
     own = {name: value for name, value in figures[candidate.id].items() if value is not None}
     if DENSE in figures:
         dense = figures[DENSE]["latency_p50_ms"] or 0.0
@@ -148,9 +209,9 @@ def _find_rejection(
         text = f"{ledger.metric} drops by {ledger.drop(value):.4f}, the budget is {ledger.allowed}"
         return StageReason.BUDGET_EXCEEDED, text
     if parent is not None:
-        losses = [gain_against(candidate, parent, target.name) for target in run.spec.targets]
-        if all(losses):
-            return StageReason.NO_GAIN, losses[0]
+        loss = find_no_gain(candidate, parent, run.spec.targets)
+        if loss is not None:
+            return StageReason.NO_GAIN, loss
     return None, _describe_misses(run, candidate)
 
 
@@ -189,8 +250,3 @@ def restore_candidates(run: Run, data: Mapping[str, Any]) -> None:
         if candidate.id == DENSE:
             set_baseline(run, candidate)
         run.candidates.append(candidate)
-
-
-def file_path(run: Run, name: str) -> Path:
-    """Return where the ONNX file of a candidate goes."""
-    return run.context.artifacts / f"{name}.onnx"

@@ -34,6 +34,7 @@ from trimtab_trainer.training.series import CheckpointSeries
 __all__ = [
     "CheckpointNotice",
     "FitEvent",
+    "GoingOn",
     "can_shrink",
     "fit",
     "make_recipe",
@@ -51,7 +52,17 @@ class CheckpointNotice:
     message: str
 
 
-FitEvent = EpochReport | StepProgress | StorageTrouble | CheckpointNotice
+@dataclass(frozen=True, slots=True)
+class GoingOn:
+    """The training goes on from a checkpoint; its epochs so far are told again after this."""
+
+    epoch: int
+    """The last one that is done."""
+    epochs: int
+    """How many it has in all."""
+
+
+FitEvent = EpochReport | StepProgress | StorageTrouble | CheckpointNotice | GoingOn
 
 
 def make_recipe(spec: Spec, *, shrinks: int = 0) -> Recipe:
@@ -191,6 +202,9 @@ class _Course:
         An epoch is stored before it is told, and those of an earlier process are told again.
         """
         training = yield from self._resume()
+        if training.history:
+            last = training.history[-1]
+            yield GoingOn(last.epoch, last.epochs)
         yield from map(report_epoch, training.history)
         for event in training.run():
             if not isinstance(event, EpochResult):

@@ -1,26 +1,31 @@
 """Stage benchmark: the final run side by side, on every target, and the last verdicts."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from typing_extensions import override
 
 from trimtab_api.reports import CandidateReport
-from trimtab_api.selection import pick_candidate
+from trimtab_api.selection import file_for, pick_candidate
 from trimtab_api.stages import StageName
+from trimtab_api.techniques import plan_formats
+from trimtab_api.v1alpha1.export import ExportFormat
+from trimtab_api.v1alpha1.goals import TargetDevice
 from trimtab_trainer.reporting._base import CandidateMeasured, StageProgress
-from trimtab_trainer.stages._base import AbstractStage, Run, StageResult
+from trimtab_trainer.stages._base import DENSE, AbstractStage, Run, StageResult
 from trimtab_trainer.stages._candidates import (
-    DENSE,
     judge,
     measure_side_by_side,
+    measure_target,
     restore_candidates,
     set_baseline,
     settle_lineage,
 )
+from trimtab_trainer.stages._manifest import write_manifest
 
 __all__ = ["BenchmarkStage"]
 
-# Above this share of waiting for a CPU, latencies say more about the neighbours than the model.
+# Where other programs take more of the CPUs, latencies tell more of them than of the model.
 _CONTENDED = 0.1
 
 
@@ -44,7 +49,7 @@ class BenchmarkStage(AbstractStage):
         run.reporter.publish(
             StageProgress(self.name, 0, 1, f"{len(run.candidates)} files side by side")
         )
-        measured = measure_side_by_side(run, run.candidates)
+        measured = self._time_other_formats(run, measure_side_by_side(run, run.candidates))
         by_name = {candidate.id: candidate for candidate in measured}
         set_baseline(run, by_name[DENSE])
         run.candidates = [
@@ -55,23 +60,49 @@ class BenchmarkStage(AbstractStage):
             run.reporter.publish(CandidateMeasured(candidate))
         self._warn_of_contention(run)
         shipped = self._finish(run)
+        write_manifest(run)
         return StageResult(
-            message=f"{shipped.id} ships for {run.spec.targets[0].name}",
-            artifact=shipped.artifact,
+            message=f"{shipped.id} ships for {run.spec.targets[0].name}"
+            if shipped
+            else f"target {run.spec.targets[0].name} has no figures",
+            artifact=shipped.artifact if shipped else None,
             metrics={
                 key: value
-                for key, value in shipped.metrics.items()
+                for key, value in (shipped.metrics if shipped else {}).items()
                 if key.startswith(("speedup", "latency_p50_ms", "size_mib"))
             },
-            data={"candidates": [entry.model_dump(mode="json") for entry in run.candidates]},
+            data={
+                "candidates": [entry.model_dump(mode="json") for entry in run.candidates],
+                "devices": run.devices,
+            },
         )
 
-    def _finish(self, run: Run) -> CandidateReport:
+    def _time_other_formats(
+        self, run: Run, candidates: list[CandidateReport]
+    ) -> list[CandidateReport]:
+        """Time, as the first target says, what its runtime does not take; note it at the files."""
+        first = run.spec.targets[0]
+        for form in plan_formats(run.spec):
+            files = {
+                entry.id: run.context.root / file.artifact
+                for entry in candidates
+                for file in entry.files
+                if file.format == form and file != file_for(entry, first)
+            }
+            figures, _ = measure_target(run, first, files)
+            candidates = [
+                _with_times(entry, form, figures.get(entry.id, {})) for entry in candidates
+            ]
+        return candidates
+
+    def _finish(self, run: Run) -> CandidateReport | None:
         """Settle the ledger on what ships for the first target."""
         baseline = run.baseline.metrics if run.baseline else {}
         pick = pick_candidate(run.candidates, baseline, run.spec, run.spec.targets[0])
-        settle_lineage(run, pick.candidate)
         run.measured = True
+        if pick is None:
+            return None
+        settle_lineage(run, pick.candidate)
         return pick.candidate
 
     def _warn_of_contention(self, run: Run) -> None:
@@ -91,4 +122,18 @@ class BenchmarkStage(AbstractStage):
     def restore(self, run: Run, data: dict[str, Any]) -> None:
         run.candidates = []
         restore_candidates(run, data)
+        run.devices = {name: TargetDevice(device) for name, device in data["devices"].items()}
         self._finish(run)
+
+
+def _with_times(
+    candidate: CandidateReport, form: ExportFormat, figures: Mapping[str, float | None]
+) -> CandidateReport:
+    own = {name: value for name, value in figures.items() if value is not None}
+    files = tuple(
+        file.model_copy(update={"metrics": {**file.metrics, **own}})
+        if file.format == form
+        else file
+        for file in candidate.files
+    )
+    return candidate.model_copy(update={"files": files})

@@ -1,31 +1,34 @@
-"""Stage export: proof that the files do what the models do, and their manifest.
+"""Stage export: the formats that the manifest adds, proof that float files do what models do.
 
-Files are written when a candidate is made, because gates look at exported files only. Here each
-float file is compared with its torch model, each file with its hash, and `artifacts/manifest.json`
-is written last: a file that it does not list is not published.
+Files that targets run are written when a candidate is made, because gates look at exported files
+only. Here the other formats follow, each float file is compared with its torch model, each file
+with its hash, and `artifacts/manifest.json` is written last: a file that it does not list is not
+published.
 """
 
+from pathlib import Path
 from typing import Any
 
 from typing_extensions import override
 
 from trimtab_api.reports import CandidateReport
-from trimtab_api.stages import StageName
+from trimtab_api.stages import StageName, StageReason, StageState
+from trimtab_api.techniques import plan_formats
+from trimtab_api.v1alpha1.export import ExportFormat
 from trimtab_trainer.errors import ExportFailedError
+from trimtab_trainer.exporting.artifact import digest_artifact
 from trimtab_trainer.reporting._base import StageProgress
 from trimtab_trainer.stages._base import AbstractStage, Run, StageResult
-from trimtab_trainer.stages._candidates import DENSE
-from trimtab_trainer.stages._work import check_parity
-from trimtab_trainer.storage.filesystem import write_json
-from trimtab_trainer.storage.hashes import sha256_file
+from trimtab_trainer.stages._candidates import restore_candidates
+from trimtab_trainer.stages._file_work import check_parity
+from trimtab_trainer.stages._files import recipe_of, write_files
+from trimtab_trainer.stages._manifest import write_manifest
 
 __all__ = ["ExportStage"]
 
-_MANIFEST = "manifest.json"
-
 
 class ExportStage(AbstractStage):
-    """Leaves the manifest of the artifacts."""
+    """Leaves all formats and the manifest of the artifacts."""
 
     name = StageName.EXPORT
 
@@ -38,60 +41,73 @@ class ExportStage(AbstractStage):
 
     @override
     def run(self, run: Run) -> StageResult:
-        errors: dict[str, float] = {}
+        refused: list[str] = []
         for index, candidate in enumerate(run.candidates):
             run.reporter.publish(StageProgress(self.name, index, len(run.candidates), candidate.id))
-            self._check_file(run, candidate)
-            if candidate.stage != StageName.QUANTIZE:
-                errors[candidate.id] = self._check_parity(run, candidate)
-        manifest = run.context.artifacts / _MANIFEST
-        document = self._manifest(run, errors)
-        run.store(lambda: write_json(manifest, document))
-        return StageResult(
-            message=f"{len(run.candidates)} files; float ones equal their models"
-            f" within {max(errors.values()):.1e}",
-            metrics={f"max_abs_error_{name}": error for name, error in errors.items()},
-            artifact=run.context.relative(manifest),
+            self._check_files(run, candidate)
+            complete, missing = self._add_formats(run, candidate)
+            refused += missing
+            run.candidates[index] = self._compare(run, complete)
+        return self._result(run, refused, write_manifest(run))
+
+    def _check_files(self, run: Run, candidate: CandidateReport) -> None:
+        for file in candidate.files:
+            found = digest_artifact(run.context.root / file.artifact)
+            if found != file.digest:
+                raise ExportFailedError(
+                    f"{file.artifact} must have sha256 {file.digest} but has {found}"
+                )
+
+    def _add_formats(
+        self, run: Run, candidate: CandidateReport
+    ) -> tuple[CandidateReport, list[str]]:
+        if candidate.reason is not None:  # it will hardly ship
+            return candidate, []
+        written = write_files(
+            run,
+            recipe_of(run, candidate),
+            plan_formats(run.final_spec),
+            there=[ExportFormat(file.format) for file in candidate.files],
         )
+        files = (*candidate.files, *written.files)
+        return candidate.model_copy(update={"files": files}), written.refused
 
-    def _check_file(self, run: Run, candidate: CandidateReport) -> None:
-        found = sha256_file(run.context.root / candidate.artifact)
-        if found != candidate.digest:
-            raise ExportFailedError(
-                f"{candidate.artifact} must have sha256 {candidate.digest} but has {found}"
-            )
-
-    def _check_parity(self, run: Run, candidate: CandidateReport) -> float:
-        checkpoint = run.checkpoint if candidate.id == DENSE else run.pruned_checkpoint
-        parity = run.call(
+    def _compare(self, run: Run, candidate: CandidateReport) -> CandidateReport:
+        if candidate.stage == StageName.QUANTIZE:
+            return candidate
+        errors: dict[str, float] = run.call(
             check_parity,
             spec=run.final_spec,
-            checkpoint=checkpoint,
-            path=run.context.root / candidate.artifact,
+            checkpoint=run.checkpoint_of(candidate.id),
+            files={file.format: run.context.root / file.artifact for file in candidate.files},
         )
-        return float(parity["max_abs_error"])
+        files = tuple(
+            file.model_copy(update={"max_abs_error": errors[file.format]})
+            for file in candidate.files
+        )
+        return candidate.model_copy(update={"files": files})
 
-    def _manifest(self, run: Run, errors: dict[str, float]) -> dict[str, Any]:
-        return {
-            "job": run.context.name,
-            "fingerprint": run.context.fingerprint,
-            "input": "decoded images, float32 in 0…1, N×C×H×W with any N"
-            if run.job.spec.dataset.entrypoint is None
-            else "tensors as the data set's entry point gives them, any batch",
-            "artifacts": [
-                {
-                    "file": candidate.artifact.rpartition("/")[2],
-                    "sha256": candidate.digest,
-                    "format": candidate.format,
-                    "candidate": candidate.id,
-                    "rejected": candidate.rejected,
-                    "maxAbsError": errors.get(candidate.id),
-                    "metrics": candidate.metrics,
-                }
-                for candidate in run.candidates
-            ],
+    def _result(self, run: Run, refused: list[str], manifest: Path) -> StageResult:
+        files = [file for candidate in run.candidates for file in candidate.files]
+        errors = {
+            f"max_abs_error_{candidate.id}_{file.format}": file.max_abs_error
+            for candidate in run.candidates
+            for file in candidate.files
+            if file.max_abs_error is not None
         }
+        message = (
+            f"{len(files)} files; float ones equal their models within {max(errors.values()):.1e}"
+        )
+        return StageResult(
+            state=StageState.FAILED if refused else StageState.SUCCEEDED,
+            reason=StageReason.EXPORT_FAILED if refused else None,
+            message="; ".join([*refused, message]),
+            metrics=errors,
+            artifact=run.context.relative(manifest),
+            data={"candidates": [entry.model_dump(mode="json") for entry in run.candidates]},
+        )
 
     @override
     def restore(self, run: Run, data: dict[str, Any]) -> None:
-        """Nothing: later stages use the files alone."""
+        run.candidates = []
+        restore_candidates(run, data)

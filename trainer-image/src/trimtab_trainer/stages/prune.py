@@ -1,31 +1,28 @@
 """Stage prune: cut, fine-tune, undo what breaks the budget, export and judge what is left."""
 
-from typing import Any
+from typing import Any, assert_never
 
 from typing_extensions import override
 
-from trimtab_api.reports import PruneStepReport
-from trimtab_api.stages import StageName, StageReason
+from trimtab_api.reports import PrunedLayerReport, PruneStepReport
+from trimtab_api.stages import StageName, StageReason, StageState
 from trimtab_trainer.errors import CheckpointRefusedError
+from trimtab_trainer.models.globs import WRAPPER_PREFIX
 from trimtab_trainer.pruning.iteration import StepResult
+from trimtab_trainer.pruning.sensitivity import LayerScanned
 from trimtab_trainer.reporting._base import StageProgress
-from trimtab_trainer.stages._base import AbstractStage, Run, StageResult
+from trimtab_trainer.stages._base import DENSE, PRUNED, AbstractStage, Run, StageResult
 from trimtab_trainer.stages._candidates import (
-    DENSE,
     add_candidate,
-    file_path,
     find_candidate,
     restore_candidates,
     settle_lineage,
 )
-from trimtab_trainer.stages._prune_work import prune_checkpoint
-from trimtab_trainer.stages._work import export_checkpoint
+from trimtab_trainer.stages._files import Recipe
+from trimtab_trainer.stages._prune_work import PruneEvent, Tuned, prune_checkpoint
 from trimtab_trainer.training.checkpoint import load_checkpoint
-from trimtab_trainer.training.loop import EpochResult
 
 __all__ = ["PruneStage"]
-
-_NAME = "pruned"
 
 
 class PruneStage(AbstractStage):
@@ -49,10 +46,17 @@ class PruneStage(AbstractStage):
     @override
     def run(self, run: Run) -> StageResult:
         spec, ledger = run.final_spec, run.require_ledger()
+        if spec.stages.prune is None or spec.stages.prune.amount is None:
+            profile = spec.targets[0].profile
+            return StageResult(
+                state=StageState.SKIPPED,
+                reason=StageReason.BY_PROFILE,
+                message=f"profile {profile} prunes nothing; stages.prune.amount asks for it",
+            )
         allowance = ledger.allowance(self.name, followed=spec.stages.quantize is not None)
         folder = run.context.checkpoints / "prune"
         run.prune_steps = []
-        kept = run.call(
+        outcome = run.call(
             prune_checkpoint,
             spec=spec,
             checkpoint=run.checkpoint,
@@ -61,27 +65,43 @@ class PruneStage(AbstractStage):
             allowance=allowance,
             on_progress=lambda event: self._follow(run, event),
         )
-        if not kept:
+        run.pruned_layers = list(outcome["layers"])
+        if not outcome["step"]:
             return self._undone(run, allowance)
         return self._judge(run)
 
-    def _follow(self, run: Run, event: EpochResult | StepResult) -> None:
-        prune = run.final_spec.stages.prune
-        steps = prune.schedule.steps if prune else 1
-        done = len(run.prune_steps)
-        if isinstance(event, EpochResult):
-            share = done + event.epoch / (event.epochs + 1)
-            message = f"step {done + 1} of {steps}, fine-tuning epoch {event.epoch}/{event.epochs}"
-        else:
-            # Work whose process was lost begins again.
-            run.prune_steps = [step for step in run.prune_steps if step.step < event.step]
-            run.prune_steps.append(_report_step(event))
-            share, steps = event.step, event.steps
-            verdict = "kept" if event.kept else "undone: it breaks the budget"
-            message = (
-                f"step {event.step} of {event.steps}: {event.ratio:.0%} of the channels, {verdict}"
-            )
-        run.reporter.publish(StageProgress(self.name, share, steps, message, dict(event.metrics)))
+    def _follow(self, run: Run, event: PruneEvent) -> None:
+        match event:
+            case LayerScanned(curve, done, total):
+                layer = curve.layer.removeprefix(WRAPPER_PREFIX)
+                progress = StageProgress(
+                    self.name, done, total, f"measured layer {done} of {total}: {layer}"
+                )
+            case Tuned(step, epoch):
+                prune = run.final_spec.stages.prune
+                steps = prune.schedule.steps if prune else 1
+                progress = StageProgress(
+                    self.name,
+                    step - 1 + epoch.epoch / (epoch.epochs + 1),
+                    steps,
+                    f"step {step} of {steps}, fine-tuning epoch {epoch.epoch}/{epoch.epochs}",
+                    dict(epoch.metrics),
+                )
+            case StepResult():
+                # Work whose process was lost begins again.
+                run.prune_steps = [step for step in run.prune_steps if step.step < event.step]
+                run.prune_steps.append(_report_step(event))
+                verdict = "kept" if event.kept else "undone: it breaks the budget"
+                progress = StageProgress(
+                    self.name,
+                    event.step,
+                    event.steps,
+                    f"step {event.step} of {event.steps}: {event.ratio:.0%} removed, {verdict}",
+                    dict(event.metrics),
+                )
+            case _:
+                assert_never(event)
+        run.reporter.publish(progress)
 
     def _undone(self, run: Run, allowance: float | None) -> StageResult:
         if not run.prune_steps:
@@ -91,65 +111,66 @@ class PruneStage(AbstractStage):
                 data=self._data(run),
             )
         ledger = run.require_ledger()
-        drop = ledger.drop(run.prune_steps[0].metrics[ledger.metric])
+        first = run.prune_steps[0].metrics.get(ledger.metric)
+        found = (
+            "diverges" if first is None else f"drops {ledger.metric} by {ledger.drop(first):.4f}"
+        )
+        spend = "" if allowance is None else f", prune may spend {allowance:g}"
         return StageResult(
             reason=StageReason.BUDGET_EXCEEDED,
-            message=f"undone: the first step drops {ledger.metric} by {drop:.4f},"
-            f" prune may spend {allowance:g}; the dense model is kept",
+            message=f"undone: the first step {found}{spend}; the dense model is kept",
             data=self._data(run),
         )
 
     def _judge(self, run: Run) -> StageResult:
         run.pruned_checkpoint = run.context.checkpoints / "prune"
-        exported = run.call(
-            export_checkpoint,
-            spec=run.final_spec,
-            checkpoint=run.pruned_checkpoint,
-            path=file_path(run, _NAME),
-        )
-        candidate = add_candidate(
-            run,
-            name=_NAME,
-            stage=self.name,
-            parent=find_candidate(run, DENSE),
-            file=exported["file"],
-            static=exported["static"],
-            details={"steps": sum(step.kept for step in run.prune_steps)},
-        )
+        details = {"steps": sum(step.kept for step in run.prune_steps)}
+        candidate = add_candidate(run, Recipe(PRUNED, PRUNED), stage=self.name, details=details)
         if candidate.reason is None:
             settle_lineage(run, candidate)
         dense = run.baseline.metrics if run.baseline else candidate.metrics
         reduction = 1 - candidate.metrics["flops"] / dense["flops"]
+        static = {name: candidate.metrics[name] for name in ("params", "flops", "sparsity")}
+        sparsity = static["sparsity"]
+        removed = (
+            f"{reduction:.0%} of the FLOPs removed"
+            if candidate.metrics["params"] < dense["params"]
+            else f"{sparsity:.0%} of the weights are zero"
+        )
         return StageResult(
             reason=candidate.reason,
-            message=candidate.rejected or f"{reduction:.0%} of the FLOPs removed",
-            metrics={"flops_reduction": reduction, **exported["static"]},
+            message=candidate.rejected or removed,
+            metrics={"flops_reduction": reduction, **static},
             artifact=candidate.artifact,
             data=self._data(run),
         )
 
     def _data(self, run: Run) -> dict[str, Any]:
-        candidate = find_candidate(run, _NAME)
+        candidate = find_candidate(run, PRUNED)
         checkpoint = run.pruned_checkpoint
         return {
             "steps": [step.model_dump(mode="json") for step in run.prune_steps],
+            "layers": [layer.model_dump(mode="json") for layer in run.pruned_layers],
             "checkpoint": run.context.relative(checkpoint) if checkpoint else None,
             "candidates": [candidate.model_dump(mode="json")] if candidate else [],
         }
 
     @override
     def restore(self, run: Run, data: dict[str, Any]) -> None:
-        run.prune_steps = [PruneStepReport.model_validate(step) for step in data["steps"]]
-        checkpoint = data["checkpoint"]
+        run.prune_steps = [PruneStepReport.model_validate(step) for step in data.get("steps", [])]
+        run.pruned_layers = [
+            PrunedLayerReport.model_validate(layer) for layer in data.get("layers", [])
+        ]
+        checkpoint = data.get("checkpoint")
         run.pruned_checkpoint = run.context.root / checkpoint if checkpoint else None
         restore_candidates(run, data)
-        candidate = find_candidate(run, _NAME)
+        candidate = find_candidate(run, PRUNED)
         if candidate is not None and candidate.reason is None:
             settle_lineage(run, candidate)
 
     @override
     def is_intact(self, run: Run, data: dict[str, Any]) -> bool:
-        if data["checkpoint"] is not None:
+        if data.get("checkpoint") is not None:
             try:
                 load_checkpoint(run.context.root / data["checkpoint"])
             except CheckpointRefusedError:
@@ -163,6 +184,7 @@ def _report_step(result: StepResult) -> PruneStepReport:
         ratio=result.ratio,
         params=result.params,
         flops=result.flops,
+        sparsity=result.sparsity,
         metrics=dict(result.metrics),
         kept=result.kept,
     )

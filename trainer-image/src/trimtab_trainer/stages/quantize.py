@@ -1,71 +1,42 @@
-"""Stage quantize: static int8 of the pruned and of the dense model; what breaks the budget goes."""
+"""Stage quantize: every technique of the targets on every float model; what breaks limits goes.
 
-from collections.abc import Generator
-from pathlib import Path
+Which techniques there are is `trimtab_api.techniques`'; how a file of one comes to be is
+`_files` and `_quantize_work`. Each copy is measured beside the model that it was made from.
+"""
+
 from typing import Any
 
-import torch
 from typing_extensions import override
 
 from trimtab_api.reports import CandidateReport
-from trimtab_api.stages import StageName
-from trimtab_api.v1alpha1.job import Spec
-from trimtab_trainer.exporting.artifact import describe_file
-from trimtab_trainer.quantization.calibration import choose_calibration_subset
-from trimtab_trainer.quantization.onnx_qdq import quantize_static
+from trimtab_api.stages import StageName, StageReason, StageState
+from trimtab_api.techniques import name_candidate, plan_candidates, plan_techniques
+from trimtab_api.v1alpha1.quantize import QuantizeMethod
+from trimtab_trainer.errors import (
+    CalibrationInvalidError,
+    ExportFailedError,
+    OperatorUnsupportedError,
+)
 from trimtab_trainer.reporting._base import StageProgress
 from trimtab_trainer.stages._base import AbstractStage, Run, StageResult
-from trimtab_trainer.stages._bench import Bench
 from trimtab_trainer.stages._candidates import (
     add_candidate,
-    file_path,
     restore_candidates,
     settle_lineage,
 )
-from trimtab_trainer.storage.patience import StorageTrouble, patiently
+from trimtab_trainer.stages._files import Recipe
 
-__all__ = ["QuantizeStage", "quantize_file"]
+__all__ = ["QuantizeStage"]
 
-_BATCH = 64
-
-
-def quantize_file(
-    bench: Bench, *, spec: Spec, source: Path, target: Path, threads: int
-) -> Generator[StorageTrouble | None, None, dict[str, Any]]:
-    """Quantize an exported file with ranges from training samples; return file and details.
-
-    Raises:
-        UserError: The calibration samples give no usable ranges.
-    """
-    torch.set_num_threads(threads)
-    settings = spec.stages.quantize
-    if settings is None:
-        raise ValueError("only a spec with stages.quantize can be quantized")
-    calibration, split = settings.calibration, bench.data(spec).train
-    subset = choose_calibration_subset(len(split), calibration.samples, spec.seed)
-    yield None
-    quantized = yield from patiently(
-        lambda: quantize_static(
-            source,
-            target,
-            batches=(split.batch(part)[0].numpy() for part in torch.split(subset.indices, _BATCH)),
-            method=calibration.method,
-            percentile=calibration.percentile,
-            per_channel=settings.per_channel,
-            threads=threads,
-        )
-    )
-    details = {
-        "layersQuantized": list(quantized.quantized_layers),
-        "layersFloat": list(quantized.float_layers),
-        "calibrationSamples": len(subset.indices),
-        "calibrationDigest": subset.digest,
-    }
-    return {"file": describe_file(target), "details": details}
+_UNBUILT = {
+    CalibrationInvalidError: StageReason.CALIBRATION_INVALID,
+    OperatorUnsupportedError: StageReason.OPERATOR_UNSUPPORTED,
+    ExportFailedError: StageReason.EXPORT_FAILED,
+}
 
 
 class QuantizeStage(AbstractStage):
-    """Leaves one int8 candidate for each float model that is still in the running."""
+    """Leaves a candidate for each technique of each float model that is still in the running."""
 
     name = StageName.QUANTIZE
 
@@ -75,8 +46,10 @@ class QuantizeStage(AbstractStage):
         if spec.stages.quantize is None:
             return None
         return {
+            "recipes": [recipe.name for recipe in self._recipes(run)],
             "parents": [parent.digest for parent in self._parents(run)],
             "quantize": spec.stages.quantize.model_dump(mode="json"),
+            "targets": [target.model_dump(mode="json") for target in spec.targets],
             "constraints": [entry.model_dump(mode="json") for entry in spec.constraints],
         }
 
@@ -87,52 +60,78 @@ class QuantizeStage(AbstractStage):
         ]
         return floats[::-1]
 
+    def _recipes(self, run: Run) -> list[Recipe]:
+        """Return what is built, that of the smallest model first."""
+        spec, share = run.final_spec, run.require_facts().linear_share
+        planned = plan_candidates(spec, linear_share=share)
+        recipes = [
+            Recipe(name_candidate(parent.id, technique), parent.id, technique)
+            for parent in self._parents(run)
+            for technique in plan_techniques(spec, linear_share=share)
+        ]
+        return [recipe for recipe in recipes if recipe.name in planned]
+
     @override
     def run(self, run: Run) -> StageResult:
-        parents = self._parents(run)
-        made = []
-        for index, parent in enumerate(parents):
-            run.reporter.publish(
-                StageProgress(self.name, index, len(parents), f"int8 of {parent.id}")
+        recipes = self._recipes(run)
+        if not recipes:
+            return StageResult(
+                state=StageState.SKIPPED,
+                reason=StageReason.BY_PROFILE,
+                message="no target's runtime takes a technique of its profile",
             )
-            made.append(self._quantize(run, parent))
-        # The first parent is the pruned model where there is one: its int8 copy is the line
-        # that the ledger follows.
+        made: list[CandidateReport] = []
+        unbuilt: list[tuple[StageReason, str]] = []
+        for index, recipe in enumerate(recipes):
+            run.reporter.publish(StageProgress(self.name, index, len(recipes), recipe.name))
+            try:
+                made.append(add_candidate(run, recipe, stage=self.name))
+            except tuple(_UNBUILT) as error:
+                unbuilt.append((_UNBUILT[type(error)], f"{recipe.name}: {error}"))
+                run.warn(f"{_UNBUILT[type(error)]}: {recipe.name}: {error}")
+        return self._result(run, made, unbuilt)
+
+    def _result(
+        self, run: Run, made: list[CandidateReport], unbuilt: list[tuple[StageReason, str]]
+    ) -> StageResult:
         accepted = [candidate for candidate in made if candidate.reason is None]
-        if made[0].reason is None:
-            settle_lineage(run, made[0])
+        messages = [f"{entry.id} {entry.rejected or 'accepted'}" for entry in made]
+        messages += [text for _, text in unbuilt]
+        # The first recipe is of the pruned model where there is one: it is the line that the
+        # ledger follows.
+        if accepted:
+            settle_lineage(run, accepted[0])
         return StageResult(
-            reason=None if accepted else made[0].reason,
-            message="; ".join(
-                f"{candidate.id} {candidate.rejected or 'accepted'}" for candidate in made
-            ),
-            artifact=(accepted or made)[0].artifact,
+            state=StageState.SUCCEEDED if made else StageState.FAILED,
+            reason=_find_reason(made, accepted, unbuilt),
+            message="; ".join(messages),
+            artifact=(accepted or made)[0].artifact if made else None,
             metrics={"candidates": len(made), "accepted": len(accepted)},
             data={"candidates": [candidate.model_dump(mode="json") for candidate in made]},
-        )
-
-    def _quantize(self, run: Run, parent: CandidateReport) -> CandidateReport:
-        name = f"{parent.id}-int8"
-        quantized = run.call(
-            quantize_file,
-            spec=run.final_spec,
-            source=run.context.root / parent.artifact,
-            target=file_path(run, name),
-        )
-        static = {key: parent.metrics[key] for key in ("params", "flops")}
-        return add_candidate(
-            run,
-            name=name,
-            stage=self.name,
-            parent=parent,
-            file=quantized["file"],
-            static=static,
-            details=quantized["details"],
         )
 
     @override
     def restore(self, run: Run, data: dict[str, Any]) -> None:
         restore_candidates(run, data)
-        first = run.candidates[-len(data["candidates"])]
-        if first.reason is None:
-            settle_lineage(run, first)
+        made = run.candidates[len(run.candidates) - len(data.get("candidates", [])) :]
+        accepted = [candidate for candidate in made if candidate.reason is None]
+        if accepted:
+            settle_lineage(run, accepted[0])
+
+
+def _find_reason(
+    made: list[CandidateReport],
+    accepted: list[CandidateReport],
+    unbuilt: list[tuple[StageReason, str]],
+) -> StageReason | None:
+    if not made:
+        return unbuilt[0][0]
+    if not accepted:
+        return made[0].reason
+    return StageReason.LAYERS_KEPT_FLOAT if any(map(_kept_float, accepted)) else None
+
+
+def _kept_float(candidate: CandidateReport) -> bool:
+    """Return whether layers stay float that the technique is meant for; Dynamic leaves many out."""
+    details = candidate.details
+    return bool(details.get("layersFloat")) and details.get("method") != QuantizeMethod.DYNAMIC

@@ -5,7 +5,6 @@ training again would repeat them and cost as much as a trial.
 """
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,21 @@ from trimtab_api.stages import StageName, StageState
 from trimtab_api.v1alpha1.runtime import FailureAction
 from trimtab_api.v1alpha1.status import FailureClass
 from trimtab_trainer.errors import CheckpointRefusedError, OutOfMemoryError
-from trimtab_trainer.reporting._base import CheckpointRefused, PrecisionFallback, StageProgress
+from trimtab_trainer.reporting._base import (
+    CheckpointRefused,
+    PrecisionFallback,
+    StageProgress,
+    StageStarted,
+)
 from trimtab_trainer.stages._base import AbstractStage, Run, StageResult
-from trimtab_trainer.stages._fit import CheckpointNotice, FitEvent, can_shrink, fit, unfinished
+from trimtab_trainer.stages._fit import (
+    CheckpointNotice,
+    FitEvent,
+    GoingOn,
+    can_shrink,
+    fit,
+    unfinished,
+)
 from trimtab_trainer.training.checkpoint import load_checkpoint
 from trimtab_trainer.training.loop import StepProgress
 
@@ -32,29 +43,39 @@ class _Course:
     def __init__(self, run: Run) -> None:
         self._run = run
         self.epochs: list[EpochReport] = []
+        self._repeated = 0
+        """The last of the epochs that are told again; 0 = none are."""
 
     def follow(self, event: FitEvent) -> None:
         """Take what the training yields, and tell it."""
         if isinstance(event, CheckpointNotice):
             self._run.reporter.publish(CheckpointRefused(event.message))
+        elif isinstance(event, GoingOn):
+            self._repeated = event.epoch
+            self._run.reporter.publish(StageStarted(StageName.TRAIN, event.epochs, event.epoch))
         elif isinstance(event, EpochReport):
             # A training that goes on repeats the epochs before.
             self.epochs = [known for known in self.epochs if known.epoch < event.epoch]
             self.epochs.append(event)
-            self._publish(event.epoch, event.metrics)
-            self._tell_fallback(event)
+            if event.epoch > self._repeated:
+                self._publish_epoch(event)
+            elif event.epoch == self._repeated:
+                self._repeated = 0
         elif isinstance(event, StepProgress):
-            self._publish(len(self.epochs) + event.step / event.steps, {})
+            done = len(self.epochs) + event.step / event.steps
+            self._run.reporter.publish(StageProgress(StageName.TRAIN, done, self._total()))
 
-    def _publish(self, done: float, metrics: Mapping[str, float]) -> None:
+    def _total(self) -> int | None:
+        """The number of epochs; None where the length is given in steps."""
         train = self._run.final_spec.stages.train
-        total = train.epochs if train else None
-        message = "epoch" if metrics else ""
-        self._run.reporter.publish(
-            StageProgress(StageName.TRAIN, done, total, message, dict(metrics))
-        )
+        return train.epochs if train else None
 
-    def _tell_fallback(self, epoch: EpochReport) -> None:
+    def _publish_epoch(self, epoch: EpochReport) -> None:
+        total = self._total()
+        message = f"epoch {epoch.epoch}" + (f"/{total}" if total else "")
+        self._run.reporter.publish(
+            StageProgress(StageName.TRAIN, epoch.epoch, total, message, dict(epoch.metrics))
+        )
         numerics = epoch.numerics
         if numerics is not None and numerics.fallback_from is not None:
             self._run.reporter.publish(

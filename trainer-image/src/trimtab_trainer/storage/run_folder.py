@@ -9,18 +9,21 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from trimtab_api.v1alpha1.job import Spec
 from trimtab_trainer.errors import StudyMismatchError, UserError
 from trimtab_trainer.storage.filesystem import read_json, write_json
+from trimtab_trainer.storage.spec_changes import describe_changes
 
 __all__ = ["clear_folder", "enter_attempt", "enter_data", "lock_folder"]
 
 _IDENTITY = "job.json"
 _LOCK = ".lock"
+_RESULTS = ("trials", "stages", "checkpoints")
+"""What a later start goes on from."""
 _CONTENT = (
-    "trials",
-    "stages",
-    "checkpoints",
+    *_RESULTS,
     "artifacts",
     "logs",
     "warm-start.json",
@@ -65,19 +68,27 @@ def clear_folder(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def enter_attempt(folder: Path, *, name: str, fingerprint: str) -> int:
+def enter_attempt(folder: Path, *, name: str, fingerprint: str, spec: Spec) -> int:
     """Say that a start begins and return its number, counted from 1.
 
+    A folder in which nothing is finished, such as after a manifest that cannot work, is taken over
+    by another study.
+
+    Args:
+        folder: The run folder.
+        name: The job.
+        fingerprint: Of its fields that cannot change.
+        spec: As written, to say what changed.
+
     Raises:
-        StudyMismatchError: The folder belongs to another study.
+        StudyMismatchError: The folder belongs to another study, which has results.
     """
     identity = read_json(folder / _IDENTITY) or {"fingerprint": fingerprint, "attempt": 0}
     if identity["fingerprint"] != fingerprint:
-        raise StudyMismatchError(
-            f"{folder} belongs to a study with fingerprint {identity['fingerprint'][:12]}, the"
-            f" manifest has {fingerprint[:12]}: a field that cannot change was changed; use"
-            " --fresh to start over, or another --output"
-        )
+        if _has_results(folder):
+            raise _mismatch(folder, identity["fingerprint"], fingerprint, spec)
+        clear_folder(folder)
+        identity = {"attempt": 0}
     attempt = int(identity["attempt"]) + 1
     entered = {**identity, "name": name, "fingerprint": fingerprint, "attempt": attempt}
     write_json(folder / _IDENTITY, entered)
@@ -88,15 +99,32 @@ def enter_data(folder: Path, digest: str) -> None:
     """Say which data a run sees, so that a later start goes on with the same.
 
     Raises:
-        StudyMismatchError: An earlier start saw other data.
+        StudyMismatchError: An earlier start saw other data and has results.
     """
     identity = read_json(folder / _IDENTITY) or {}
-    known = identity.get("data", digest)
-    if known != digest:
+    known = identity.get("data")
+    if known == digest:
+        return
+    if known is not None and _has_results(folder):
         raise StudyMismatchError(
             f"the data of {folder} must be those of its earlier trials, with hash {known[:12]}, but"
             f" have {digest[:12]}: restore them, give code that draws samples a fixed seed, or use"
             " --fresh to start over"
         )
-    if "data" not in identity:
-        write_json(folder / _IDENTITY, {**identity, "data": digest})
+    write_json(folder / _IDENTITY, {**identity, "data": digest})
+
+
+def _has_results(folder: Path) -> bool:
+    paths = (path for name in _RESULTS for path in (folder / name, *(folder / name).rglob("*")))
+    return any(path.is_file() for path in paths)
+
+
+def _mismatch(folder: Path, before: str, after: str, spec: Spec) -> StudyMismatchError:
+    report: dict[str, Any] = read_json(folder / "report.json") or {}
+    is_of_study = report.get("fingerprint") == before
+    changes = describe_changes(report["manifest"], spec) if is_of_study else ""
+    return StudyMismatchError(
+        f"{folder} belongs to a study with fingerprint {before[:12]}, the manifest has"
+        f" {after[:12]}: {changes or 'a field was changed'}, which cannot change; use --fresh to"
+        " start over, or another --output"
+    )

@@ -47,6 +47,10 @@ _CHANCE = "chance."
 _ALONE = Team()
 
 
+def _nothing() -> None:
+    """Leave the weights as the optimizer left them."""
+
+
 @dataclass(frozen=True, slots=True)
 class EpochResult:
     """What an epoch led to."""
@@ -89,6 +93,7 @@ class Training:
         recipe: Recipe,
         seed: int,
         team: Team = _ALONE,
+        after_step: Callable[[], None] = _nothing,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare a training of a model in place, on the device where it is.
@@ -102,6 +107,7 @@ class Training:
                 generator.
             team: Who trains together; connected by `join`. Model, recipe and seed are the same
                 for all members, and so is all that comes out.
+            after_step: Called after every step of the optimizer; it may change weights in place.
             clock: Seconds, for the pace of progress.
 
         Raises:
@@ -126,6 +132,7 @@ class Training:
             precision=resolve_precision(recipe.precision.dtype, self._hardware),
             total=self._total,
             team=team,
+            after_step=after_step,
         )
         self._history: list[EpochResult] = []
         self._between_epochs = True
@@ -304,13 +311,21 @@ class Training:
 
 
 def train(
-    model: nn.Module, *, data: DataBundle, task: AbstractTask, recipe: Recipe, seed: int
+    model: nn.Module,
+    *,
+    data: DataBundle,
+    task: AbstractTask,
+    recipe: Recipe,
+    seed: int,
+    after_step: Callable[[], None] = _nothing,
 ) -> Generator[EpochResult, None, None]:
     """Train a model in place and report each epoch as it ends, for callers who need no more.
 
     Takes, does and raises what `Training` does.
     """
-    training = Training(model, data=data, task=task, recipe=recipe, seed=seed)
+    training = Training(
+        model, data=data, task=task, recipe=recipe, seed=seed, after_step=after_step
+    )
     with closing(training.run()) as events:
         for event in events:
             if isinstance(event, EpochResult):

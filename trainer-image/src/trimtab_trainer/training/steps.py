@@ -4,7 +4,7 @@ Called by the training loop, which decides how many steps there are and what fol
 divergence.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -52,6 +52,7 @@ class Stepper:
         precision: Precision,
         total: int,
         team: Team,
+        after_step: Callable[[], None],
     ) -> None:
         """Prepare a network where it is.
 
@@ -62,6 +63,7 @@ class Stepper:
             precision: The type to begin with.
             total: All steps of the training, which the schedule spans.
             team: Who trains together; connected.
+            after_step: Called after every step of the optimizer.
 
         Raises:
             UserError: A pattern of layers to keep in fp32 matches none.
@@ -73,6 +75,7 @@ class Stepper:
         self._recipe = recipe
         self._total = total
         self._team = team
+        self._after_step = after_step
         self._kept = match_layers(
             model, recipe.precision.keep_float, field="train.precision.keepFloat"
         )
@@ -115,6 +118,7 @@ class Stepper:
                 with nullcontext() if is_last else without_sharing(self._shared):
                     loss += self._add_gradient(split, part)
             self._scaling.step(self._optimizer)
+        self._after_step()
         self.step += 1
         return loss * len(batch)
 

@@ -19,6 +19,7 @@ from trimtab_trainer.reporting.charts.canvas import (
     render,
     whole_numbers,
 )
+from trimtab_trainer.reporting.charts.strip import draw_beyond, draw_strip, fit_axis
 
 __all__ = [
     "Curve",
@@ -81,6 +82,8 @@ class Span:
     slot: int
     start: float
     """Seconds on the axis."""
+    work: float
+    """Where its epochs begin, if what they did not take came before them."""
     end: float
     mark: TrialMark
 
@@ -108,19 +111,22 @@ def draw_history(
         points: By number; at least one has a value.
         metric: Label of the vertical axis.
         style: Of the values.
-        limits: The ends of the vertical axis; what is worse, or has no value, stands at its edge.
+        limits: The ends of the vertical axis; what is worse, or has no value, stands in a strip.
         earlier: The best value of an earlier job, where the search knew one.
     """
+    values = [point.value for point in points]
+    axis = fit_axis(limits, values, style=style)
     rows = [
         {
             "number": point.number,
-            "value": limits.worst if point.value is None else limits.clamp(point.value),
-            "best": None if point.best is None else limits.clamp(point.best),
+            "value": axis.place(point.value),
+            "best": None if point.best is None else axis.place(point.best),
             "mark": point.mark,
+            "beyond": point.value is not None and axis.is_beyond(point.value),
         }
         for point in points
     ]
-    y = measure("value", metric, style=style, limits=limits)
+    y = axis.encode("value", metric)
     x = {
         "field": "number",
         "type": "quantitative",
@@ -129,21 +135,25 @@ def draw_history(
         "scale": {"nice": False, "padding": 12},
     }
     lines = {_BEST: "var(--good)"} | ({} if earlier is None else {_EARLIER: "var(--open)"})
+    marks = {point.mark for point in points}
     size = 22 if len(points) > _MANY_POINTS else 60
     layers: list[Layer] = [
         {
+            "transform": [{"filter": "!datum.beyond"}],
             "mark": {"type": "point", "filled": True, "size": size, "opacity": 0.85},
-            "encoding": {"y": y, **encode_marks({point.mark for point in points}, lines=lines)},
+            "encoding": {"x": x, "y": y, **encode_marks(marks, lines=lines)},
         },
+        draw_beyond(axis, {"x": x, "y": y}, marks, lines=lines, size=size),
         {
             "transform": [{"filter": "isValid(datum.best)"}],
             "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 2},
-            "encoding": {"y": {**y, "field": "best"}, "color": {"datum": _BEST}},
+            "encoding": {"x": x, "y": {**y, "field": "best"}, "color": {"datum": _BEST}},
         },
     ]
     if earlier is not None:
-        layers.append(_draw_earlier(limits.clamp(earlier), y))
-    return render({"data": {"values": rows}, "encoding": {"x": x}, "layer": layers}, WIDE)
+        layers.append(_draw_earlier(axis.place(earlier), y))
+    layers = [*draw_strip(axis, y), *layers]
+    return render({"data": {"values": rows}, "layer": layers}, WIDE)
 
 
 def _draw_earlier(value: float, y: Encoding) -> Layer:
@@ -222,6 +232,8 @@ def _tone(curve: Curve) -> str:
 def draw_timeline(spans: Sequence[Span], starts: Sequence[RunStart], *, slots: int) -> str:
     """Return when each trial ran, and where, as SVG: a lane per slot, a bar per trial.
 
+    The part of a bar that no epoch took is lighter.
+
     Args:
         spans: At least one.
         starts: The starts of the run; each but the first begins with a line.
@@ -246,15 +258,16 @@ def draw_timeline(spans: Sequence[Span], starts: Sequence[RunStart], *, slots: i
     }
     layers: list[Layer] = [
         {
-            "mark": {"type": "bar", "stroke": "var(--card)", "opacity": 0.9},
+            "mark": {"type": "bar", "stroke": "var(--card)", "opacity": opacity},
             "encoding": {
-                "x": x,
-                "x2": {"field": "end"},
+                "x": {**x, "field": begin},
+                "x2": {"field": end},
                 "y": y,
                 "color": encode_marks({span.mark for span in spans})["color"],
                 "strokeWidth": {"field": "gap", "type": "quantitative", "scale": None},
             },
-        },
+        }
+        for begin, end, opacity in (("start", "work", 0.35), ("work", "end", 0.9))
     ]
     if height - _AROUND >= _LEAST_LANE * slots:
         layers.append(
@@ -275,6 +288,7 @@ def _bar(span: Span, divisor: float, per_second: float) -> dict[str, Any]:
     return {
         "slot": span.slot,
         "start": span.start / divisor,
+        "work": span.work / divisor,
         "end": span.end / divisor,
         "middle": (span.start + span.end) / 2 / divisor,
         "mark": span.mark,

@@ -15,10 +15,10 @@ from trimtab_trainer.reporting.charts.canvas import (
     TrialMark,
     ValueRange,
     encode_marks,
-    measure,
     place_on,
     render,
 )
+from trimtab_trainer.reporting.charts.strip import draw_beyond, draw_strip, fit_axis
 
 __all__ = [
     "FrontPoint",
@@ -90,12 +90,14 @@ def draw_slice(
         axis: The parameter's.
         metric: Label of the vertical axis.
         style: Of the values.
-        limits: The ends of the vertical axis; what is worse stands at its edge.
+        limits: The ends of the vertical axis; what is worse stands in a strip.
     """
+    axis_up = fit_axis(limits, [point.value for point in points], style=style)
     rows = [
         {
             "place": point.place,
-            "value": limits.clamp(point.value),
+            "value": axis_up.place(point.value),
+            "beyond": axis_up.is_beyond(point.value),
             "age": point.age,
             "mark": point.mark,
             "best": point.is_best,
@@ -103,9 +105,9 @@ def draw_slice(
         for point in points
     ]
     x = place_on(axis, "place")
-    y = measure("value", metric, style=style, limits=limits)
-    y["axis"]["tickCount"] = 4
-    marks = encode_marks({point.mark for point in points}, legend=False)
+    y = axis_up.encode("value", metric)
+    present = {point.mark for point in points}
+    marks = encode_marks(present, legend=False)
     size = 16 if len(points) > _MANY else 36
     age = {
         "field": "age",
@@ -115,10 +117,11 @@ def draw_slice(
     }
     layers: list[Layer] = [
         {
-            "transform": [{"filter": "!datum.best"}],
+            "transform": [{"filter": "!datum.best && !datum.beyond"}],
             "mark": {"type": "point", "filled": True, "size": size},
             "encoding": {"x": x, "y": y, "opacity": age, **marks},
         },
+        draw_beyond(axis_up, {"x": x, "y": y, "opacity": age}, present, size=size),
         {
             "transform": [{"filter": "datum.best"}],
             "mark": {
@@ -131,6 +134,7 @@ def draw_slice(
             "encoding": {"x": x, "y": y},
         },
     ]
+    layers = [*draw_strip(axis_up, y), *layers]
     return render({"data": {"values": rows}, "layer": layers}, _THIRD, _LOW)
 
 
@@ -221,6 +225,7 @@ def draw_front(
     *,
     x: tuple[str, NumberStyle],
     y: tuple[str, NumberStyle],
+    limits: ValueRange,
 ) -> str:
     """Return trials by two objectives as SVG, the front of the best joined by a line.
 
@@ -229,28 +234,34 @@ def draw_front(
         width: In pixels.
         x: Label of the horizontal axis, and the style of its values.
         y: The same of the vertical one.
+        limits: The ends of the vertical axis, with the front inside; what is worse stands in a
+            strip.
     """
+    present = {point.mark for point in points}
+    axis = fit_axis(limits, [point.y for point in points], style=y[1])
     rows = [
-        {"x": point.x, "y": point.y, "mark": point.mark, "front": point.on_front}
+        {
+            "x": point.x,
+            "y": axis.place(point.y),
+            "mark": point.mark,
+            "front": point.on_front,
+            "beyond": axis.is_beyond(point.y),
+        }
         for point in points
     ]
-    across = measure("x", x[0], style=x[1])
+    costs = [point.x for point in points]
+    spread = fit_axis(ValueRange(max(costs), min(costs)), costs, style=x[1])
+    across, up = spread.encode("x", x[0]), axis.encode("y", y[0])
     across["axis"]["grid"] = False
-    up = measure("y", y[0], style=y[1])
+    lines = {_FRONT: "var(--good)"}
+    size = 26 if len(points) > _MANY else 60
     layers: list[Layer] = [
         {
-            "mark": {
-                "type": "point",
-                "filled": True,
-                "size": 26 if len(points) > _MANY else 60,
-                "opacity": 0.6,
-            },
-            "encoding": {
-                "x": across,
-                "y": up,
-                **encode_marks({point.mark for point in points}, lines={_FRONT: "var(--good)"}),
-            },
+            "transform": [{"filter": "!datum.beyond"}],
+            "mark": {"type": "point", "filled": True, "size": size, "opacity": 0.6},
+            "encoding": {"x": across, "y": up, **encode_marks(present, lines=lines)},
         },
+        draw_beyond(axis, {"x": across, "y": up}, present, lines=lines, size=size),
         {
             "transform": [{"filter": "datum.front"}],
             "mark": {
@@ -266,4 +277,4 @@ def draw_front(
             },
         },
     ]
-    return render({"data": {"values": rows}, "layer": layers}, width)
+    return render({"data": {"values": rows}, "layer": [*draw_strip(axis, up), *layers]}, width)

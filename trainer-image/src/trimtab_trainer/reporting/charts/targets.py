@@ -5,49 +5,65 @@ Called by `html` with the points of `target_view`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
+from trimtab_api.reports import ChoiceOutcome
+from trimtab_api.wording import name_outcome
 from trimtab_trainer.reporting.charts.canvas import (
     NARROW,
+    Encoding,
     Layer,
     NumberStyle,
-    measure,
+    ValueRange,
     render,
 )
+from trimtab_trainer.reporting.charts.strip import StripAxis, fit_axis
 
-__all__ = ["CandidatePoint", "CandidateRole", "draw_candidates"]
+__all__ = ["CandidatePoint", "draw_candidates"]
 
 # Names stand right of their points, on the first of these heights (pixels) where they are free.
 _ROOM_FOR_NAMES = 1.25
-_NAME_HEIGHTS = (-8, 10, -22, 24, -36, 38, -50, 52)
+_NAME_HEIGHTS = (-8, 10, 0, -22, 24, -36, 38, -50, 52)
 _LETTER_WIDTH, _LINE_HEIGHT = 7.5, 13
 # What axes and legend leave of a narrow chart.
 _PLOT_WIDTH, _PLOT_HEIGHT = 390, 200
+# Pixels around the values, of a point's half, and from its middle to its name.
+_PADDING, _RADIUS, _ASIDE = 14, 6, 9
 _NAME_MARK = {
     "type": "text",
     "align": "left",
     "baseline": "middle",
-    "dx": 9,
+    "dx": _ASIDE,
     "fontSize": 11.5,
     "color": "var(--ink)",
 }
 
 
-class CandidateRole(StrEnum):
-    """What a candidate is for a target; the word stands in the legend."""
-
-    SHIPS = "ships"
-    CANDIDATE = "candidate"
-    LIMITED = "over the limit"
-    REJECTED = "rejected"
-
-
 _COLORS = {
-    CandidateRole.SHIPS: "var(--good)",
-    CandidateRole.CANDIDATE: "var(--accent)",
-    CandidateRole.LIMITED: "var(--warn)",
-    CandidateRole.REJECTED: "var(--faint)",
+    ChoiceOutcome.SHIPS: "var(--good)",
+    ChoiceOutcome.FEASIBLE: "var(--accent)",
+    ChoiceOutcome.OVER_LIMIT: "var(--warn)",
+    ChoiceOutcome.REJECTED: "var(--faint)",
+    ChoiceOutcome.UNMEASURED: "var(--open)",
+    ChoiceOutcome.UNBUILT: "var(--open)",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Box:
+    """What a name or a point covers, in pixels from the upper left."""
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+
+    def overlaps(self, other: "_Box") -> bool:
+        return (
+            self.left < other.right
+            and other.left < self.right
+            and self.top < other.bottom
+            and other.top < self.bottom
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +73,7 @@ class CandidatePoint:
     name: str
     cost: float
     quality: float
-    role: CandidateRole
+    outcome: ChoiceOutcome
     on_front: bool
     """Whether no other candidate is better in both."""
 
@@ -79,21 +95,21 @@ def draw_candidates(
         style: Of the metric.
         limit: The worst value that the accuracy budget allows; None without a budget.
     """
-    rows = [
-        {"name": p.name, "cost": p.cost, "quality": p.quality, "role": p.role, "front": p.on_front}
-        for p in points
-    ]
-    y = {**measure("quality", metric, style=style), "scale": {"zero": False, "padding": 14}}
+    values = [point.quality for point in points] + ([] if limit is None else [limit])
+    up = fit_axis(ValueRange(max(values), min(values)), values, style=style)
+    y = up.encode("quality", metric)
+    y["scale"]["padding"] = _PADDING
     x = {
         "field": "cost",
         "type": "quantitative",
         "title": cost,
-        "axis": {"grid": False, "tickCount": 5},
+        "axis": {"grid": False, "tickCount": 5, "format": NumberStyle.PLAIN},
         "scale": {"domain": [0, _ROOM_FOR_NAMES * max(point.cost for point in points)]},
     }
-    roles = [role for role in CandidateRole if role in {point.role for point in points}]
-    colors = [_COLORS[role] for role in roles]
-    color = {"field": "role", "scale": {"domain": roles, "range": colors}}
+    present = {point.outcome for point in points}
+    colors = {name_outcome(kind): _COLORS[kind] for kind in ChoiceOutcome if kind in present}
+    scale = {"domain": list(colors), "range": list(colors.values())}
+    color = {"field": "outcome", "scale": scale}
     layers: list[Layer] = [
         {
             "transform": [{"filter": "datum.front"}],
@@ -105,7 +121,7 @@ def draw_candidates(
             "encoding": {"x": x, "y": y, "color": color},
         },
     ]
-    heights = _place_names(points, limit)
+    heights = _place_names(points, up)
     layers += [
         {
             "transform": [{"filter": {"field": "name", "equal": point.name}}],
@@ -115,39 +131,55 @@ def draw_candidates(
         for point, height in zip(points, heights, strict=True)
     ]
     if limit is not None:
-        layers.insert(0, _limit_line(limit))
-    return render({"data": {"values": rows}, "layer": layers}, NARROW)
+        layers.insert(0, _limit_line(limit, y))
+    data = {"values": [_as_row(point) for point in points]}
+    return render({"data": data, "layer": layers}, NARROW)
 
 
-def _place_names(points: Sequence[CandidatePoint], limit: float | None) -> list[int]:
-    """Return for each point how far below it its name stands, so that names do not overlap."""
+def _as_row(point: CandidatePoint) -> dict[str, str | float | bool]:
+    return {
+        "name": point.name,
+        "cost": point.cost,
+        "quality": point.quality,
+        "outcome": name_outcome(point.outcome),
+        "front": point.on_front,
+    }
+
+
+def _place_names(points: Sequence[CandidatePoint], axis: StripAxis) -> list[int]:
+    """Return for each point how far below it its name stands, clear of names and points."""
     widest = _ROOM_FOR_NAMES * max(point.cost for point in points)
-    values = [point.quality for point in points] + ([] if limit is None else [limit])
-    span = max(values) - min(values) or 1.0
-    taken: list[tuple[float, float, float]] = []
+    span = axis.high - axis.low
+    places = [
+        (
+            point.cost / widest * _PLOT_WIDTH,
+            _PADDING + (axis.high - point.quality) / span * (_PLOT_HEIGHT - 2 * _PADDING),
+        )
+        for point in points
+    ]
+    taken = [_Box(x - _RADIUS, x + _RADIUS, y - _RADIUS, y + _RADIUS) for x, y in places]
     heights = []
-    for point in points:
-        left = point.cost / widest * _PLOT_WIDTH
-        right = left + _LETTER_WIDTH * len(point.name)
-        middle = (max(values) - point.quality) / span * _PLOT_HEIGHT
+    for point, (x, y) in zip(points, places, strict=True):
+        boxes = {height: _box_of_name(point.name, x, y + height) for height in _NAME_HEIGHTS}
         free = [
             height
-            for height in _NAME_HEIGHTS
-            if not any(
-                left < other_right
-                and other_left < right
-                and abs(middle + height - other) < _LINE_HEIGHT
-                for other_left, other_right, other in taken
-            )
+            for height, box in boxes.items()
+            if not any(box.overlaps(other) for other in taken)
         ]
         heights.append(free[0] if free else _NAME_HEIGHTS[0])
-        taken.append((left, right, middle + heights[-1]))
+        taken.append(boxes[heights[-1]])
     return heights
 
 
-def _limit_line(limit: float) -> Layer:
+def _box_of_name(name: str, x: float, y: float) -> _Box:
+    left = x + _ASIDE
+    right = left + _LETTER_WIDTH * len(name)
+    return _Box(left, right, y - _LINE_HEIGHT / 2, y + _LINE_HEIGHT / 2)
+
+
+def _limit_line(limit: float, y: Encoding) -> Layer:
     return {
         "data": {"values": [{"limit": limit}]},
         "mark": {"type": "rule", "color": "var(--bad)", "strokeDash": [6, 4], "opacity": 0.8},
-        "encoding": {"y": {"field": "limit", "type": "quantitative"}},
+        "encoding": {"y": {**y, "field": "limit"}},
     }

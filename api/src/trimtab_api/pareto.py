@@ -1,0 +1,73 @@
+"""The candidates that are worth a look: the Pareto front over what a job asks for. Pure.
+
+Called by `outcome` for the status.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from trimtab_api.metrics import KNOWN_METRICS, MetricScope, metric_key
+from trimtab_api.reports import BaselineReport, CandidateReport
+from trimtab_api.selection import metric_direction
+from trimtab_api.v1alpha1.goals import Direction
+from trimtab_api.v1alpha1.job import Spec
+from trimtab_api.v1alpha1.status import ParetoPoint
+
+__all__ = ["find_front"]
+
+
+def find_front(
+    candidates: Sequence[CandidateReport], baseline: BaselineReport | None, spec: Spec
+) -> tuple[ParetoPoint, ...]:
+    """Return the candidates that no other beats in every metric that the job names.
+
+    Args:
+        candidates: Measured candidates; one without one of these metrics is left out.
+        baseline: The dense model; a metric that it lacks is not shown.
+        spec: The job; where it names no metric of a target, speed and size are added.
+    """
+    keys = list(_list_keys(spec))
+    known = baseline.metrics if baseline else {}
+    points = [
+        (candidate, [sign * candidate.metrics[key] for key, sign in keys])
+        for candidate in candidates
+        if all(key in candidate.metrics for key, _ in keys)
+    ]
+    front = [
+        candidate
+        for candidate, mine in points
+        if not any(_dominates(other, mine) for _, other in points)
+    ]
+    return tuple(
+        ParetoPoint(
+            id=candidate.id,
+            feasible=candidate.feasible,
+            metrics={key: candidate.metrics[key] for key, _ in keys if key in known},
+        )
+        for candidate in front
+    )
+
+
+def _list_keys(spec: Spec) -> Iterator[tuple[str, int]]:
+    """Yield metric keys with +1 to maximize or -1 to minimize; speed and size if none is named."""
+    named = dict.fromkeys(
+        [objective.metric for objective in spec.objectives]
+        + [constraint.metric for constraint in spec.constraints]
+    )
+    scopes = {name: KNOWN_METRICS[name].scope for name in named if name in KNOWN_METRICS}
+    if MetricScope.TARGET not in scopes.values():
+        named |= dict.fromkeys(("latency_p50_ms", "size_mib"))
+    first = spec.targets[0].name
+    for name in named:
+        known = KNOWN_METRICS.get(name)
+        target = first if known is not None and known.scope is MetricScope.TARGET else None
+        if known is None and name not in {objective.metric for objective in spec.objectives}:
+            continue
+        direction = metric_direction(name, spec.objectives)
+        yield metric_key(name, target), 1 if direction is Direction.MAXIMIZE else -1
+
+
+def _dominates(other: Sequence[float], mine: Sequence[float]) -> bool:
+    pairs = list(zip(other, mine, strict=True))
+    return all(theirs >= ours for theirs, ours in pairs) and any(
+        theirs > ours for theirs, ours in pairs
+    )
