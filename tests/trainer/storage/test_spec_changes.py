@@ -60,4 +60,4 @@ def test_at_most_three_changes_are_named() -> None:
 
 
 def test_an_earlier_spec_of_another_version_is_not_compared() -> None:
-    assert describe_changes({"modell": {}}, make_search_job().spec) == ""
+    assert describe_changes({"network": {}}, make_search_job().spec) == ""
