@@ -1,5 +1,6 @@
 """Files are measured side by side in fresh processes, and what goes wrong there is told."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -42,12 +43,23 @@ class FakeMachine:
         return run
 
 
-def test_functions_are_timed_run_by_run_in_alternating_order() -> None:
+def test_functions_are_timed_run_by_run_in_rounds() -> None:
     machine = FakeMachine()
     runs = {"a": machine.make_function("a", 3_000_000), "b": machine.make_function("b", 500_000)}
     milliseconds = time_in_turn(runs, repeats=3, clock=lambda: machine.now)
     assert milliseconds == {"a": [3.0] * 3, "b": [0.5] * 3}
-    assert machine.order == ["a", "b", "b", "a", "a", "b"]
+    rounds = [machine.order[start : start + 2] for start in (0, 2, 4)]
+    assert [sorted(names) for names in rounds] == [["a", "b"]] * 3
+
+
+def test_no_function_follows_itself_more_often_than_another_does() -> None:
+    machine = FakeMachine()
+    runs = {name: machine.make_function(name, 1) for name in "abcd"}
+    time_in_turn(runs, repeats=2000)
+    repeated = [name for before, name in itertools.pairwise(machine.order) if before == name]
+    counts = [repeated.count(name) for name in runs]
+    assert min(counts) > 80
+    assert max(counts) < 180
 
 
 def test_quick_functions_run_on_until_the_time_is_reached() -> None:

@@ -190,4 +190,4 @@ def test_waiting_for_the_cpu_is_told_where_there_was_some(share: float, is_said:
 
     note = build_target(report.model_copy(update={"candidates": candidates}), spec, target).note
 
-    assert ("waiting for a busy CPU" in note) is is_said
+    assert ("other programs took" in note) is is_said

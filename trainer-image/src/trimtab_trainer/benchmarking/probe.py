@@ -19,6 +19,8 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from trimtab_api.v1alpha1.goals import TargetDevice
 from trimtab_trainer.benchmarking.contention import ContentionMeter
 from trimtab_trainer.benchmarking.runners import open_runner
@@ -114,7 +116,9 @@ def time_in_turn(
 ) -> dict[str, list[float]]:
     """Time functions run by run, so that a slow moment of the machine hits all alike.
 
-    The order turns around after each round, so that none always follows the same other one.
+    Each round has an order of its own, drawn with a fixed seed: whatever ran just before has warm
+    caches and threads that are awake, and each function shall follow itself and every other one
+    equally often.
 
     Args:
         runs: What to time, by name.
@@ -126,14 +130,14 @@ def time_in_turn(
         Milliseconds of each run, equally many of each function.
     """
     milliseconds: dict[str, list[float]] = {name: [] for name in runs}
-    names = list(runs)
+    names, generator = list(runs), np.random.default_rng(0)
     rounds, end = 0, clock() + seconds * 1e9
     while rounds < repeats or (rounds < _MOST_EXTRA_RUNS and clock() < end):
+        generator.shuffle(names)
         for name in names:
             start = clock()
             runs[name]()
             milliseconds[name].append((clock() - start) / 1e6)
-        names.reverse()
         rounds += 1
     return milliseconds
 

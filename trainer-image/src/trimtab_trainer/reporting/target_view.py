@@ -178,7 +178,7 @@ def _describe_measurement(report: RunReport, wanted: Target, target: TargetStatu
         parts.append("the machine of the run, which stands for the target")
     # What rounds to nothing is not worth a word.
     if max(shares, default=0.0) >= _LEAST_CONTENTION:
-        parts.append(f"up to {max(shares):.1%} of the time was spent waiting for a busy CPU")
+        parts.append(f"other programs took up to {max(shares):.1%} of the processor")
     return "; ".join(parts)
 
 
