@@ -163,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         add_way(report, Way.TORCH_PRUNING, networks, None)
     report.notes.append(f"All took {time.monotonic() - start:.0f} s.")
     report.notes.append(
-        "Images are of the smallest size that a network takes and that is not below 32 pixels;"
+        "Images are of the smallest size that a network takes and that is not below 64 pixels;"
         " weights are random, so nothing is said about accuracy."
     )
     report.publish(options.json)
