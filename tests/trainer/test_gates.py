@@ -179,6 +179,7 @@ def test_f70_a_further_format_that_fails_is_named_and_the_others_are_published(
         targets=[{"name": "box", "profile": "cpu-server", "runtime": "torch"}],
         stages={
             "train": {"epochs": 1},
+            "quantize": {"method": "Cast", "weights": "bf16"},
             "export": {"formats": ["onnx", "pt2"]},
             "benchmark": {"repeats": 5},
         },
@@ -188,7 +189,9 @@ def test_f70_a_further_format_that_fails_is_named_and_the_others_are_published(
     assert "bessel_j0" in ended.message
     assert report.status.state == "Complete"
     published = json.loads((tmp_path / "run" / "artifacts" / "manifest.json").read_text())
-    assert [entry["format"] for entry in published["artifacts"]] == ["pt2"]
+    assert {entry["format"] for entry in published["artifacts"]} == {"pt2"}
+    assert [entry["candidate"] for entry in published["artifacts"]] == ["dense", "dense-bf16"]
+    assert sum(entry["ships"] == ["box"] for entry in published["artifacts"]) == 1
     assert not list((tmp_path / "run").rglob("*.onnx"))
 
 
@@ -256,6 +259,57 @@ def test_f68_a_network_without_a_layer_to_quantize_fails_the_stage(
     ended = stage(report, StageName.QUANTIZE)
     assert (ended.state, ended.reason) == ("Failed", "OperatorUnsupported")
     assert report.status.targets[0].candidate == "dense"
+    again = run_job(tmp_path, monkeypatch, stages=stages)
+    assert again.status.attempt == 2
+    assert stage(again, StageName.QUANTIZE).reason == "OperatorUnsupported"
+    assert stage(again, StageName.BENCHMARK).state == "Cached"
+
+
+def test_a_static_objective_is_pruned_for_and_quantized(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = run_job(
+        tmp_path,
+        monkeypatch,
+        objectives=[{"metric": "flops", "direction": "Minimize"}],
+        stages={
+            "train": {"epochs": 1},
+            "prune": {
+                "allocation": "Sensitivity",
+                "sensitivity": {"ratios": [0.5], "samples": 32},
+                "amount": {"ratio": 0.25},
+                "schedule": {"steps": 1},
+                "finetune": {"epochs": 0},
+            },
+            "quantize": {"method": "Static", "calibration": {"samples": 16}},
+            "benchmark": {"repeats": 5},
+        },
+    )
+    assert report.status.state == "Complete"
+    by_name = {candidate.id: candidate.metrics["flops"] for candidate in report.candidates}
+    assert by_name["pruned"] < by_name["dense"]
+    assert by_name["pruned-int8"] == by_name["pruned"]
+
+
+def test_weights_become_zero_and_win_by_the_compressed_size_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = run_job(
+        tmp_path,
+        monkeypatch,
+        stages={
+            "train": {"epochs": 1},
+            "prune": {"granularity": "Weights", "amount": {"ratio": 0.75}},
+            "benchmark": {"repeats": 5},
+        },
+    )
+    dense, pruned = report.candidates
+    # The last layer keeps all its weights.
+    assert 0.5 < pruned.metrics["sparsity"] < 0.75
+    assert pruned.metrics["params"] == dense.metrics["params"]
+    assert pruned.metrics["size_mib@host"] == pytest.approx(dense.metrics["size_mib@host"])
+    assert pruned.metrics["size_compressed_mib@host"] < dense.metrics["size_compressed_mib@host"]
+    assert {layer.kind for layer in report.pruned_layers} == {"Weights"}
 
 
 def test_f67_the_layer_that_hurts_stays_float_and_is_named(

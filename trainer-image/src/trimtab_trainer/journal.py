@@ -96,7 +96,9 @@ class Journal:
     def reuse(self, stage: AbstractStage, stored: StoredStage) -> None:
         """Note that an earlier start's result is taken."""
         if stage.entry == stage.name:
-            self._stages[stage.name] = stored.status.model_copy(update={"state": StageState.CACHED})
+            skipped = stored.status.state is StageState.SKIPPED
+            state = StageState.SKIPPED if skipped else StageState.CACHED
+            self._stages[stage.name] = stored.status.model_copy(update={"state": state})
             self._publish_end(stage.name, 0.0)
 
     def end(self, stage: AbstractStage, result: StageResult) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from trimtab_api.fingerprint import fingerprint_job
 from trimtab_api.reports import RunReport
-from trimtab_api.stages import StageName
+from trimtab_api.stages import StageName, StageState
 from trimtab_api.v1alpha1.conditions import ConditionType, FailedReason
 from trimtab_api.v1alpha1.job import OptimizationJob, Spec
 from trimtab_api.v1alpha1.runtime import Device
@@ -77,7 +77,8 @@ def run_job(
         if fresh:
             clear_folder(root)
         finished = _find_finished(root, fingerprint)
-        if finished is not None and finished.manifest == _dump_spec(job):
+        is_same = finished is not None and finished.manifest == _dump_spec(job)
+        if finished is not None and is_same and not _has_failed_stage(finished):
             return finished
         context = RunContext(
             name=job.metadata.name,
@@ -91,7 +92,12 @@ def run_job(
             cores=len(os.sched_getaffinity(0)),
         )
         # Fields that may change at once, such as numTrials, are not in the fingerprint.
-        return _run_attempt(job, context, reporter, extends=finished is not None)
+        return _run_attempt(job, context, reporter, extends=finished is not None and not is_same)
+
+
+def _has_failed_stage(report: RunReport) -> bool:
+    """Return whether a stage is to be tried again although the job is complete."""
+    return any(stage.state is StageState.FAILED for stage in report.status.stages)
 
 
 def _has_user_code(spec: Spec) -> bool:

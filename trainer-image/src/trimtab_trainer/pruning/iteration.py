@@ -5,6 +5,7 @@ generator, so that the caller sees progress and can store each step.
 """
 
 import copy
+import math
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -249,12 +250,13 @@ def _plan_step(layer: PrunableLayer, target: int, progress: float) -> int:
 def _finetune(
     candidate: AbstractPrunable, step: int, tools: PruneTools[EventT]
 ) -> Generator[EventT, None, Mapping[str, float] | None]:
-    """Return the metrics afterwards; None where training diverged."""
+    """Return the metrics afterwards; None where training diverged or one is not finite."""
     try:
         yield from tools.finetune(candidate.model, step, candidate.hold)
     except DivergedError:
         return None
-    return tools.evaluate(candidate.model)
+    metrics = tools.evaluate(candidate.model)
+    return metrics if all(map(math.isfinite, metrics.values())) else None
 
 
 def _conclude(dense: AbstractPrunable, best: AbstractPrunable, step: int) -> PrunedModel:

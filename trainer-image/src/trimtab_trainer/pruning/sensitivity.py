@@ -127,12 +127,15 @@ def _try_width(
     reference: Reading,
 ) -> CurvePoint:
     reading = probe(prunable.shrink(prunable.widths | {layer.name: width}, scores).model)
-    increase = reading.loss - reference.loss
     return CurvePoint(
         ratio=1 - width / layer.width,
-        drop=reading.drop - reference.drop,
-        loss_increase=min(increase, _RUINED) if math.isfinite(increase) else _RUINED,
+        drop=_bound(reading.drop - reference.drop),
+        loss_increase=_bound(reading.loss - reference.loss),
     )
+
+
+def _bound(value: float) -> float:
+    return min(value, _RUINED) if math.isfinite(value) else _RUINED
 
 
 @dataclass(frozen=True, slots=True)

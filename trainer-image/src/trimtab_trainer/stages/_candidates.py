@@ -57,20 +57,22 @@ def add_candidate(
         CalibrationInvalidError: Its technique finds no usable ranges.
         OperatorUnsupportedError: Its technique applies to no layer.
     """
-    written = write_files(run, recipe, target_formats(run.final_spec))
-    if not written.files:
-        raise ExportFailedError(written.refused[0])
+    formats = target_formats(run.final_spec)
+    written = write_files(run, recipe, formats)
+    used = [file for file in written.files if file.format in formats]
+    if not used:
+        raise written.errors[0]
     parent = _find_parent(run, recipe)
     candidate = CandidateReport(
         id=recipe.name,
         stage=stage,
         parent=parent.id if parent else None,
-        artifact=written.files[0].artifact,
-        digest=written.files[0].digest,
-        format=written.files[0].format,
+        artifact=used[0].artifact,
+        digest=used[0].digest,
+        format=used[0].format,
         files=tuple(written.files),
-        metrics={**_worst_metrics(run, written.files), **_static_metrics(run, recipe)},
-        test_metrics=written.test_metrics,
+        metrics={**_worst_metrics(run, used), **_static_metrics(run, recipe)},
+        test_metrics=written.test_metrics[used[0].format],
         details={**details, **written.details},
     )
     candidate = _with_sizes(run, candidate)
@@ -129,11 +131,13 @@ def set_baseline(run: Run, dense: CandidateReport) -> None:
         metrics=dense.metrics,
         test_metrics=dense.test_metrics,
     )
+    spent = run.ledger.spent if run.ledger else {}
     run.ledger = open_ledger(
         run.spec,
         baseline=dense.metrics[run.spec.objectives[0].metric],
         validation_samples=run.require_facts().samples["validation"],
     )
+    run.ledger.spent.update(spent)
 
 
 def measure_side_by_side(run: Run, candidates: Iterable[CandidateReport]) -> list[CandidateReport]:
@@ -171,7 +175,7 @@ def measure_target(
         reply = run.call(
             measure_files, files=files, target=target, settings=run.spec.stages.benchmark
         )
-    except TargetUnmeasuredError as error:
+    except (TargetUnmeasuredError, ExportFailedError) as error:
         run.warn(f"TargetUnmeasured: {target.name}: {error}")
         return {}, None
     return reply["figures"], TargetDevice(reply["device"])

@@ -16,7 +16,12 @@ from trimtab_api.v1alpha1.export import ExportFormat
 from trimtab_api.v1alpha1.goals import TargetDevice
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_api.v1alpha1.quantize import QuantizeMethod
-from trimtab_trainer.errors import ExportFailedError
+from trimtab_trainer.errors import (
+    CalibrationInvalidError,
+    ExportFailedError,
+    OperatorUnsupportedError,
+    TrainerError,
+)
 from trimtab_trainer.exporting.artifact import ExportedFile
 from trimtab_trainer.stages._base import Run
 from trimtab_trainer.stages._file_work import convert_file, evaluate_file, export_network
@@ -48,12 +53,17 @@ class WrittenFiles:
     """What came of it."""
 
     files: list[FileReport] = field(default_factory=list)
-    test_metrics: dict[str, float] = field(default_factory=dict)
-    """Of the first file."""
+    test_metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    """By format."""
     details: dict[str, Any] = field(default_factory=dict)
     """How a technique was applied."""
-    refused: list[str] = field(default_factory=list)
+    errors: list[TrainerError] = field(default_factory=list)
     """Why a format is missing."""
+
+    @property
+    def refused(self) -> list[str]:
+        """Return the errors in words."""
+        return [str(error) for error in self.errors]
 
 
 def recipe_of(run: Run, candidate: CandidateReport) -> Recipe:
@@ -102,11 +112,11 @@ def write_files(
     written = WrittenFiles()
     for form in _formats_to_write(recipe, formats, there):
         try:
-            file = _write(run, recipe, form, written)
+            file = _write(run, recipe, form, written, there)
             written.files.append(_describe(run, form, file, written))
-        except ExportFailedError as error:
-            written.refused.append(str(error))
-            run.warn(f"ExportFailed: {recipe.name} has no {form} file: {error}")
+        except (ExportFailedError, OperatorUnsupportedError, CalibrationInvalidError) as error:
+            written.errors.append(error)
+            run.warn(f"{recipe.name} has no {form} file: {error}")
     order = {form: position for position, form in enumerate(formats)}
     written.files.sort(key=lambda file: order.get(ExportFormat(file.format), len(order)))
     return written
@@ -130,12 +140,22 @@ def _is_cast(technique: Technique | None) -> bool:
     return technique is not None and technique.method is QuantizeMethod.CAST
 
 
-def _write(run: Run, recipe: Recipe, form: ExportFormat, written: WrittenFiles) -> ExportedFile:
+def _write(
+    run: Run,
+    recipe: Recipe,
+    form: ExportFormat,
+    written: WrittenFiles,
+    there: Collection[ExportFormat],
+) -> ExportedFile:
     spec, path = run.final_spec, file_path(run, recipe.name, form)
     technique = recipe.technique.in_format(form) if recipe.technique else None
     if form is ExportFormat.OPENVINO:
-        name = recipe.parent if _is_cast(technique) else recipe.name
-        source = file_path(run, name, ExportFormat.ONNX)
+        own = [*there, *(file.format for file in written.files)]
+        source = (
+            _require_onnx(run, recipe.parent, _formats_of(run, recipe.parent))
+            if _is_cast(technique)
+            else _require_onnx(run, recipe.name, own)
+        )
         converted: ExportedFile = run.call(
             convert_file, source=source, technique=technique, path=path
         )
@@ -155,7 +175,7 @@ def _write(run: Run, recipe: Recipe, form: ExportFormat, written: WrittenFiles) 
         spec=spec,
         checkpoint=run.checkpoint_of(recipe.parent),
         technique=technique,
-        source=file_path(run, recipe.parent, form),
+        source=_require_onnx(run, recipe.parent, _formats_of(run, recipe.parent)),
         path=path,
         limits=Limits(spec, run.baseline.metrics if run.baseline else {}, run.require_ledger()),
     )
@@ -164,11 +184,22 @@ def _write(run: Run, recipe: Recipe, form: ExportFormat, written: WrittenFiles) 
     return file
 
 
+def _formats_of(run: Run, name: str) -> list[str]:
+    return [file.format for entry in run.candidates if entry.id == name for file in entry.files]
+
+
+def _require_onnx(run: Run, name: str, formats: Collection[str]) -> Path:
+    """Return a candidate's ONNX file; one that only lies there is of another network."""
+    if ExportFormat.ONNX not in formats:
+        raise ExportFailedError(f"{name} has no onnx file that another could be made of")
+    return file_path(run, name, ExportFormat.ONNX)
+
+
 def _describe(
     run: Run, form: ExportFormat, file: ExportedFile, written: WrittenFiles
 ) -> FileReport:
     found = run.call(evaluate_file, spec=run.final_spec, path=file.path)
-    written.test_metrics = written.test_metrics or found["test"]
+    written.test_metrics[form] = found["test"]
     return FileReport(
         format=form,
         artifact=run.context.relative(file.path),

@@ -131,9 +131,22 @@ class _Tools:
             inputs, targets = self.calibration.batch(indices)
             yield self.task.loss(model(inputs.to(device)), targets.to(device))
 
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        """Return the metrics of a model: of the validation split, and static ones."""
+        return {**evaluate(model, self.data.validation, self.task), **self._count(model)}
+
+    def _count(self, model: nn.Module) -> dict[str, float]:
+        example = make_example(self.data).to(device_of(model))
+        return {
+            "params": float(count_parameters(model)),
+            "flops": float(count_flops(model, example)),
+        }
+
     def probe(self, model: nn.Module) -> Reading:
         """Return how a model does on the calibration samples."""
         metrics = evaluate(model, self.calibration, _WithLoss(self.task))
+        if self.ledger.metric not in metrics:
+            metrics |= self._count(model)
         return Reading(drop=self.ledger.drop(metrics[self.ledger.metric]), loss=metrics[_LOSS])
 
     def finetune(self, model: nn.Module, step: int, hold: Callable[[], None]) -> Iterator[Tuned]:
@@ -206,7 +219,7 @@ def prune_checkpoint(
             losses=tools.losses,
             probe=tools.probe,
             finetune=tools.finetune,
-            evaluate=lambda model: evaluate(model, data.validation, task),
+            evaluate=tools.evaluate,
             is_within_budget=lambda metrics: ledger.is_within(metrics[ledger.metric], allowance),
         ),
     )

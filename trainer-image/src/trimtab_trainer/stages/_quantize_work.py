@@ -51,7 +51,9 @@ class Limits:
 
     def are_kept(self, metrics: Mapping[str, float]) -> bool:
         """Return whether these metrics keep the budget and every limit on such metrics."""
-        if not self.ledger.is_within(metrics[self.ledger.metric], self.ledger.allowed):
+        # A static objective is not among them; quantization leaves it as it is.
+        value = metrics.get(self.ledger.metric)
+        if value is not None and not self.ledger.is_within(value, self.ledger.allowed):
             return False
         return all(
             margin.met
@@ -175,7 +177,7 @@ class _Static:
                 self._write(calibration, (*kept, *added))
                 return self._is_good(limits)
 
-            added = find_kept_layers(ranking, is_good) or ()
+            added = (yield from patiently(lambda: find_kept_layers(ranking, is_good))) or ()
             quantized = yield from patiently(lambda: self._write(calibration, (*kept, *added)))
         details = _describe(self.technique, quantized) | {
             "calibrationSamples": len(subset.indices),

@@ -38,7 +38,7 @@ class BenchmarkStage(AbstractStage):
     def inputs(self, run: Run) -> dict[str, Any] | None:
         spec = run.spec
         return {
-            "files": [candidate.digest for candidate in run.candidates],
+            "files": [[file.digest for file in entry.files] for entry in run.candidates],
             "targets": [target.model_dump(mode="json") for target in spec.targets],
             "constraints": [entry.model_dump(mode="json") for entry in spec.constraints],
             "benchmark": spec.stages.benchmark.model_dump(mode="json"),
@@ -49,7 +49,9 @@ class BenchmarkStage(AbstractStage):
         run.reporter.publish(
             StageProgress(self.name, 0, 1, f"{len(run.candidates)} files side by side")
         )
-        measured = self._time_other_formats(run, measure_side_by_side(run, run.candidates))
+        run.devices = {}
+        fresh = [_without_times(entry) for entry in run.candidates]
+        measured = self._time_other_formats(run, measure_side_by_side(run, fresh))
         by_name = {candidate.id: candidate for candidate in measured}
         set_baseline(run, by_name[DENSE])
         run.candidates = [
@@ -124,6 +126,17 @@ class BenchmarkStage(AbstractStage):
         restore_candidates(run, data)
         run.devices = {name: TargetDevice(device) for name, device in data["devices"].items()}
         self._finish(run)
+        write_manifest(run)
+
+
+def _without_times(candidate: CandidateReport) -> CandidateReport:
+    """Drop what the gates measured: figures of another moment must not stand beside new ones."""
+    metrics = {
+        key: value
+        for key, value in candidate.metrics.items()
+        if not key.startswith(("latency_", "throughput_", "memory_", "contention", "speedup"))
+    }
+    return candidate.model_copy(update={"metrics": metrics})
 
 
 def _with_times(

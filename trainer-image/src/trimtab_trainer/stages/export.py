@@ -21,7 +21,7 @@ from trimtab_trainer.reporting._base import StageProgress
 from trimtab_trainer.stages._base import AbstractStage, Run, StageResult
 from trimtab_trainer.stages._candidates import restore_candidates
 from trimtab_trainer.stages._file_work import check_parity
-from trimtab_trainer.stages._files import recipe_of, write_files
+from trimtab_trainer.stages._files import recipe_of, target_formats, write_files
 from trimtab_trainer.stages._manifest import write_manifest
 
 __all__ = ["ExportStage"]
@@ -47,7 +47,7 @@ class ExportStage(AbstractStage):
             self._check_files(run, candidate)
             complete, missing = self._add_formats(run, candidate)
             refused += missing
-            run.candidates[index] = self._compare(run, complete)
+            run.candidates[index] = self._compare(run, complete, refused)
         return self._result(run, refused, write_manifest(run))
 
     def _check_files(self, run: Run, candidate: CandidateReport) -> None:
@@ -72,20 +72,26 @@ class ExportStage(AbstractStage):
         files = (*candidate.files, *written.files)
         return candidate.model_copy(update={"files": files}), written.refused
 
-    def _compare(self, run: Run, candidate: CandidateReport) -> CandidateReport:
+    def _compare(self, run: Run, candidate: CandidateReport, refused: list[str]) -> CandidateReport:
+        """Compare float files with their model; one that differs and no target uses is left out."""
         if candidate.stage == StageName.QUANTIZE:
             return candidate
-        errors: dict[str, float] = run.call(
-            check_parity,
-            spec=run.final_spec,
-            checkpoint=run.checkpoint_of(candidate.id),
-            files={file.format: run.context.root / file.artifact for file in candidate.files},
-        )
-        files = tuple(
-            file.model_copy(update={"max_abs_error": errors[file.format]})
-            for file in candidate.files
-        )
-        return candidate.model_copy(update={"files": files})
+        files = []
+        for file in candidate.files:
+            try:
+                error: float = run.call(
+                    check_parity,
+                    spec=run.final_spec,
+                    checkpoint=run.checkpoint_of(candidate.id),
+                    path=run.context.root / file.artifact,
+                )
+            except ExportFailedError as failure:
+                if file.format in target_formats(run.final_spec):
+                    raise
+                refused.append(str(failure))
+                continue
+            files.append(file.model_copy(update={"max_abs_error": error}))
+        return candidate.model_copy(update={"files": tuple(files)})
 
     def _result(self, run: Run, refused: list[str], manifest: Path) -> StageResult:
         files = [file for candidate in run.candidates for file in candidate.files]
