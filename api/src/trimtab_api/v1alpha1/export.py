@@ -1,11 +1,11 @@
 """Stage export: the formats of the artifacts."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from trimtab_api.v1alpha1._base import ApiModel
+from trimtab_api.v1alpha1._base import ApiModel, Rule
 
 __all__ = ["Export", "ExportFormat"]
 
@@ -32,3 +32,12 @@ class Export(ApiModel):
     """ONNX operator set."""
     dynamic_batch: bool = True
     """Whether files take any number of samples; else the batch size of the targets, which must be the same for all."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="self.formats.all(f, self.formats.exists_one(g, g == f))",
+            check=lambda self: len(set(self.formats)) == len(self.formats),
+            message="must name each format once",
+            field="formats",
+        ),
+    )
