@@ -43,9 +43,9 @@ from bench.rival_compression import Batch, quantize_by_default, quantize_by_hand
 from bench.torch_pruning_steps import prune_in_steps
 from trimtab_trainer.benchmarking.runners import open_runner
 from trimtab_trainer.data._base import DataBundle
+from trimtab_trainer.data.subset import choose_subset
 from trimtab_trainer.exporting.onnx_graph import export_onnx
 from trimtab_trainer.models.task import Classification
-from trimtab_trainer.quantization.calibration import choose_calibration_subset
 from trimtab_trainer.training.evaluation import evaluate
 
 __all__ = ["main"]
@@ -138,7 +138,7 @@ def _let_rivals_work(
 
 def _draw_samples(plan: Plan, data: DataBundle) -> list[Batch]:
     """Return the samples that our job calibrates on."""
-    subset = choose_calibration_subset(len(data.train), plan.calibration_samples, plan.spec.seed)
+    subset = choose_subset(len(data.train), plan.calibration_samples, plan.spec.seed)
     parts = torch.split(subset.indices, _CALIBRATION_BATCH)
     return [data.train.batch(part)[0].numpy() for part in parts]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typing_extensions import override
 
-from trimtab_api.reports import RunReport
+from trimtab_api.reports import CandidateReport, RunReport
 from trimtab_api.stages import StageName
 from trimtab_api.v1alpha1.conditions import ConditionType
 from trimtab_api.v1alpha1.status import StageStatus
@@ -312,24 +312,33 @@ def test_weights_become_zero_and_win_by_the_compressed_size_alone(
     assert {layer.kind for layer in report.pruned_layers} == {"Weights"}
 
 
-def test_f67_the_layer_that_hurts_stays_float_and_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    module = write_module(tmp_path, LOPSIDED)
+def run_lopsided(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, **quantize: object
+) -> tuple[RunReport, CandidateReport]:
+    module = write_module(folder, LOPSIDED)
     report = run_job(
-        tmp_path,
+        folder,
         monkeypatch,
         model={"entrypoint": f"{module}:Lopsided"},
-        constraints=[{"metric": "accuracy", "maxDrop": 0.02}],
+        constraints=[
+            {"metric": "accuracy", "maxDrop": 0.02},
+            {"metric": "size_mib", "minGainRatio": 0.5},
+        ],
         stages={
             "train": {"epochs": 12, "learningRate": 0.005},
-            "quantize": {"method": "Static", "perChannel": False},
+            "quantize": {"method": "Static", "perChannel": False, **quantize},
             "benchmark": {"repeats": 5},
         },
     )
+    return report, next(entry for entry in report.candidates if entry.id == "dense-int8")
+
+
+def test_f67_the_layer_that_hurts_stays_float_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report, quantized = run_lopsided(tmp_path, monkeypatch)
     ended = stage(report, StageName.QUANTIZE)
     assert (ended.state, ended.reason) == ("Succeeded", "LayersKeptFloat")
-    quantized = next(entry for entry in report.candidates if entry.id == "dense-int8")
     assert quantized.reason is None
     assert quantized.details["layersFloat"] == ["wide"]
     assert quantized.details["layersQuantized"] == ["first", "last"]
@@ -340,26 +349,12 @@ def test_f67_the_layer_that_hurts_stays_float_and_is_named(
 def test_f67_without_the_fallback_the_budget_is_exceeded_and_the_nearest_ships(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = write_module(tmp_path, LOPSIDED)
-    report = run_job(
-        tmp_path,
-        monkeypatch,
-        model={"entrypoint": f"{module}:Lopsided"},
-        constraints=[
-            {"metric": "accuracy", "maxDrop": 0.02},
-            {"metric": "size_mib", "minGainRatio": 0.5},
-        ],
-        stages={
-            "train": {"epochs": 12, "learningRate": 0.005},
-            "quantize": {"method": "Static", "perChannel": False, "onMiss": []},
-            "benchmark": {"repeats": 5},
-        },
-    )
-    quantized = next(entry for entry in report.candidates if entry.id == "dense-int8")
+    report, quantized = run_lopsided(tmp_path, monkeypatch, onMiss=[])
     assert quantized.reason == "BudgetExceeded"
     assert report.status.state == "Complete"
     goals = next(entry for entry in report.status.conditions if entry.type == "GoalsMet")
     assert goals.status == "False"
+    assert report.status.result is not None
 
 
 def test_f67_a_budget_below_two_samples_is_called_noise(

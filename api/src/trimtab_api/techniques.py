@@ -28,6 +28,7 @@ __all__ = [
     "name_candidate",
     "plan_candidates",
     "plan_formats",
+    "plan_target_formats",
     "plan_techniques",
     "runs_on",
     "takes",
@@ -250,14 +251,23 @@ def plan_techniques(spec: Spec, *, linear_share: float | None) -> tuple[Techniqu
     )
 
 
+def plan_target_formats(spec: Spec) -> tuple[ExportFormat, ...]:
+    """Return the formats that the targets' runtimes take, the first target's first.
+
+    Args:
+        spec: An expanded spec.
+    """
+    needed = (takes(target.runtime) for target in spec.targets if target.runtime is not None)
+    return tuple(dict.fromkeys(needed))
+
+
 def plan_formats(spec: Spec) -> tuple[ExportFormat, ...]:
     """Return the formats that models are written in: those of targets, then the manifest's.
 
     Args:
         spec: An expanded spec.
     """
-    needed = [takes(target.runtime) for target in spec.targets if target.runtime is not None]
-    return tuple(dict.fromkeys((*needed, *spec.stages.export.formats)))
+    return tuple(dict.fromkeys((*plan_target_formats(spec), *spec.stages.export.formats)))
 
 
 def name_candidate(parent: str, technique: Technique) -> str:

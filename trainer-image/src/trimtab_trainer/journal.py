@@ -40,6 +40,8 @@ class StoredStage:
     status: StageStatus
     data: dict[str, Any]
     """For the stage's `restore`."""
+    warnings: tuple[str, ...]
+    """What it told the user."""
 
 
 class Journal:
@@ -51,6 +53,8 @@ class Journal:
         self._start_time = _now()
         self._stages = {name: StageStatus(name=name) for name in STAGE_ORDER}
         self._began: dict[str, float] = {}
+        self._warned: dict[str, int] = {}
+        """How many warnings there were when an entry began."""
         self._drawn = time.monotonic()
         self._failure: tuple[FailedReason, str] | None = None
         self._finished = False
@@ -67,7 +71,7 @@ class Journal:
         if not stage.is_intact(self._run, document["data"]):
             self._run.warn(f"files of stage {stage.entry} are missing or changed: it runs again")
             return None
-        return StoredStage(status, document["data"])
+        return StoredStage(status, document["data"], tuple(document.get("warnings", ())))
 
     def _read(self, entry: str) -> dict[str, Any] | None:
         try:
@@ -83,6 +87,7 @@ class Journal:
     def start(self, stage: AbstractStage) -> None:
         """Note that a stage runs."""
         self._began[stage.entry] = time.monotonic()
+        self._warned[stage.entry] = len(self._run.warnings)
         if stage.entry == stage.name:
             self._set(stage.name, state=StageState.RUNNING, start_time=_now())
             if stage.name is not StageName.SEARCH:  # which knows how many trials are left
@@ -95,6 +100,8 @@ class Journal:
 
     def reuse(self, stage: AbstractStage, stored: StoredStage) -> None:
         """Note that an earlier start's result is taken."""
+        for warning in stored.warnings:
+            self._run.warn(warning)
         if stage.entry == stage.name:
             skipped = stored.status.state is StageState.SKIPPED
             state = StageState.SKIPPED if skipped else StageState.CACHED
@@ -104,18 +111,6 @@ class Journal:
     def end(self, stage: AbstractStage, result: StageResult) -> None:
         """Store a result; from here on the stage does not run again for the same inputs."""
         inputs = stage.inputs(self._run)
-        if result.state is StageState.FAILED:
-            # What failed is tried again at the next start.
-            self._set(
-                stage.name,
-                state=result.state,
-                reason=result.reason,
-                message=shorten(result.message),
-                artifact=result.artifact,
-                completion_time=_now(),
-            )
-            self._publish_end(stage.name, time.monotonic() - self._began[stage.entry])
-            return
         status = StageStatus(
             name=stage.name,
             state=result.state,
@@ -127,12 +122,14 @@ class Journal:
             artifact=result.artifact,
             message=shorten(result.message),
         )
-        document = {
-            "schema": _SCHEMA,
-            "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
-            "data": result.data,
-        }
-        self._run.store(lambda: write_json(self._path(stage.entry), document))
+        if result.state is not StageState.FAILED:  # which is tried again at the next start
+            document = {
+                "schema": _SCHEMA,
+                "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
+                "data": result.data,
+                "warnings": self._run.warnings[self._warned[stage.entry] :],
+            }
+            self._run.store(lambda: write_json(self._path(stage.entry), document))
         if stage.entry == stage.name:
             self._stages[stage.name] = status
             self._publish_end(stage.name, time.monotonic() - self._began[stage.entry])
@@ -217,13 +214,13 @@ class Journal:
 
     def _explain(self) -> tuple[ChoiceReport, ...]:
         run = self._run
-        if run.baseline is None or run.facts is None or not run.measured:
+        if run.baseline is None or not run.measured:
             return ()
         return explain_choices(
             run.candidates,
             run.baseline.metrics,
             run.spec,
-            linear_share=run.facts.linear_share,
+            linear_share=run.linear_share,
         )
 
     def _gather_facts(self) -> RunFacts:

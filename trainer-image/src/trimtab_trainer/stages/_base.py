@@ -25,6 +25,7 @@ from trimtab_api.reports import (
     TrialReport,
 )
 from trimtab_api.stages import StageName, StageReason, StageState
+from trimtab_api.techniques import DENSE, PRUNED
 from trimtab_api.v1alpha1.goals import TargetDevice
 from trimtab_api.v1alpha1.job import OptimizationJob, Spec
 from trimtab_api.v1alpha1.status import BestTrial, FailureClass
@@ -38,12 +39,7 @@ from trimtab_trainer.stages._trouble import TroubleWatch
 from trimtab_trainer.storage.filesystem import atomic_write
 from trimtab_trainer.storage.patience import patiently
 
-__all__ = ["DENSE", "PRUNED", "AbstractStage", "Facts", "Run", "StageResult"]
-
-DENSE = "dense"
-"""The id of the baseline."""
-PRUNED = "pruned"
-"""The id of the pruned float model."""
+__all__ = ["AbstractStage", "Facts", "Run", "StageResult"]
 
 _DRIVER = "driver"
 """Who writes in this process."""
@@ -62,8 +58,6 @@ class Facts:
     num_classes: int | None
     params: int
     flops: int
-    linear_share: float
-    """Share of the FLOPs in linear layers and matrix products, 0…1."""
     dtype: str
     """Type that autocast computes in."""
     emulated: bool
@@ -172,6 +166,12 @@ class Run:
         if self.ledger is None:
             raise RuntimeError("the baseline has not been measured")
         return self.ledger
+
+    @property
+    def linear_share(self) -> float | None:
+        """Return the share of the FLOPs in linear layers, once the dense network was counted."""
+        shares = (entry.details["linearShare"] for entry in self.candidates if entry.id == DENSE)
+        return next(shares, None)
 
     def checkpoint_of(self, name: str) -> Path | None:
         """Return the weights of a float candidate; None = as the manifest gives them."""

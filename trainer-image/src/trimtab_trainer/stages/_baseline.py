@@ -9,8 +9,9 @@ from typing import Any
 from typing_extensions import override
 
 from trimtab_api.stages import StageName
+from trimtab_api.techniques import DENSE
 from trimtab_trainer.reporting._base import StageProgress
-from trimtab_trainer.stages._base import DENSE, AbstractStage, Run, StageResult
+from trimtab_trainer.stages._base import AbstractStage, Run, StageResult
 from trimtab_trainer.stages._candidates import add_candidate, restore_candidates
 from trimtab_trainer.stages._files import Recipe
 from trimtab_trainer.training.checkpoint import read_digest

@@ -18,13 +18,14 @@ from trimtab_api.selection import (
     metric_direction,
 )
 from trimtab_api.stages import StageName, StageReason
+from trimtab_api.techniques import DENSE, plan_target_formats
 from trimtab_api.v1alpha1.goals import Direction, Target, TargetDevice
 from trimtab_trainer.errors import ExportFailedError, TargetUnmeasuredError
 from trimtab_trainer.ledger import open_ledger
 from trimtab_trainer.reporting._base import CandidateMeasured
-from trimtab_trainer.stages._base import DENSE, Run
+from trimtab_trainer.stages._base import Run
 from trimtab_trainer.stages._file_work import count_network
-from trimtab_trainer.stages._files import Recipe, target_formats, write_files
+from trimtab_trainer.stages._files import Recipe, write_files
 from trimtab_trainer.stages._work import measure_files
 
 __all__ = [
@@ -57,12 +58,14 @@ def add_candidate(
         CalibrationInvalidError: Its technique finds no usable ranges.
         OperatorUnsupportedError: Its technique applies to no layer.
     """
-    formats = target_formats(run.final_spec)
+    formats = plan_target_formats(run.final_spec)
     written = write_files(run, recipe, formats)
     used = [file for file in written.files if file.format in formats]
     if not used:
         raise written.errors[0]
     parent = _find_parent(run, recipe)
+    static = _count(run, recipe)
+    share = static.pop("linear_share")
     candidate = CandidateReport(
         id=recipe.name,
         stage=stage,
@@ -71,9 +74,9 @@ def add_candidate(
         digest=used[0].digest,
         format=used[0].format,
         files=tuple(written.files),
-        metrics={**_worst_metrics(run, used), **_static_metrics(run, recipe)},
+        metrics={**_worst_metrics(run, used), **static},
         test_metrics=written.test_metrics[used[0].format],
-        details={**details, **written.details},
+        details={"linearShare": share, **details, **written.details},
     )
     candidate = _with_sizes(run, candidate)
     beside = [parent, candidate] if parent else [candidate]
@@ -116,7 +119,7 @@ def _with_sizes(run: Run, candidate: CandidateReport) -> CandidateReport:
     return candidate.model_copy(update={"metrics": metrics})
 
 
-def _static_metrics(run: Run, recipe: Recipe) -> dict[str, float]:
+def _count(run: Run, recipe: Recipe) -> dict[str, float]:
     counted: dict[str, float] = run.call(
         count_network, spec=run.final_spec, checkpoint=run.checkpoint_of(recipe.parent)
     )

@@ -25,7 +25,12 @@ from trimtab_trainer.exporting.openvino_ir import IrWeights, convert_openvino
 from trimtab_trainer.exporting.parity import compare_outputs
 from trimtab_trainer.exporting.torch_program import export_pt2
 from trimtab_trainer.models.globs import match_layers
-from trimtab_trainer.models.profile import count_flops, count_parameters, measure_sparsity
+from trimtab_trainer.models.profile import (
+    count_flops,
+    count_linear_share,
+    count_parameters,
+    measure_sparsity,
+)
 from trimtab_trainer.openvino_library import InferencePrecision
 from trimtab_trainer.quantization.half import HalfModel
 from trimtab_trainer.quantization.inspection import inspect_quantized
@@ -51,14 +56,16 @@ _PARITY_TOLERANCE = 1e-3
 def count_network(
     bench: Bench, *, spec: Spec, checkpoint: Path | None, threads: int
 ) -> Generator[None, None, dict[str, float]]:
-    """Return the static metrics of a network: params, flops and sparsity."""
+    """Return the static metrics of a network, and `linear_share` of its FLOPs."""
     torch.set_num_threads(threads)
     model = bench.stored_model(spec, checkpoint).cpu()
+    example = make_example(bench.data(spec))
     yield None
     return {
         "params": float(count_parameters(model)),
-        "flops": float(count_flops(model, make_example(bench.data(spec)))),
+        "flops": float(count_flops(model, example)),
         "sparsity": measure_sparsity(model),
+        "linear_share": count_linear_share(model, example),
     }
 
 

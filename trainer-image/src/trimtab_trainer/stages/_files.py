@@ -11,7 +11,7 @@ from typing import Any
 
 from trimtab_api.reports import CandidateReport, FileReport
 from trimtab_api.stages import StageName
-from trimtab_api.techniques import Technique, can_run, name_candidate, plan_techniques, takes
+from trimtab_api.techniques import Technique, can_run, name_candidate, plan_techniques
 from trimtab_api.v1alpha1.export import ExportFormat
 from trimtab_api.v1alpha1.goals import TargetDevice
 from trimtab_api.v1alpha1.job import Spec
@@ -27,7 +27,7 @@ from trimtab_trainer.stages._base import Run
 from trimtab_trainer.stages._file_work import convert_file, evaluate_file, export_network
 from trimtab_trainer.stages._quantize_work import Limits, quantize_file
 
-__all__ = ["Recipe", "WrittenFiles", "file_path", "recipe_of", "target_formats", "write_files"]
+__all__ = ["Recipe", "WrittenFiles", "file_path", "recipe_of", "write_files"]
 
 _SUFFIXES = {
     ExportFormat.ONNX: ".onnx",
@@ -70,20 +70,10 @@ def recipe_of(run: Run, candidate: CandidateReport) -> Recipe:
     """Return what a candidate was made of."""
     if candidate.stage != StageName.QUANTIZE:
         return Recipe(candidate.id, candidate.id)
-    share = run.require_facts().linear_share
-    techniques = plan_techniques(run.final_spec, linear_share=share)
+    techniques = plan_techniques(run.final_spec, linear_share=run.linear_share)
     parent = candidate.parent or ""
     technique = next(entry for entry in techniques if name_candidate(parent, entry) == candidate.id)
     return Recipe(candidate.id, parent, technique)
-
-
-def target_formats(spec: Spec) -> tuple[ExportFormat, ...]:
-    """Return the formats that the targets' runtimes take, the first target's first."""
-    return tuple(
-        dict.fromkeys(
-            takes(target.runtime) for target in spec.targets if target.runtime is not None
-        )
-    )
 
 
 def file_path(run: Run, name: str, form: ExportFormat) -> Path:
@@ -150,6 +140,7 @@ def _write(
     spec, path = run.final_spec, file_path(run, recipe.name, form)
     technique = recipe.technique.in_format(form) if recipe.technique else None
     if form is ExportFormat.OPENVINO:
+        _refuse_kept_layers(recipe, spec)
         own = [*there, *(file.format for file in written.files)]
         source = (
             _require_onnx(run, recipe.parent, _formats_of(run, recipe.parent))
@@ -182,6 +173,13 @@ def _write(
     written.details.update(made["details"])
     file: ExportedFile = made["file"]
     return file
+
+
+def _refuse_kept_layers(recipe: Recipe, spec: Spec) -> None:
+    if _is_cast(recipe.technique) and spec.stages.quantize and spec.stages.quantize.keep_float:
+        raise ExportFailedError(
+            "openvino stores the weights of all layers in 16 bits, which quantize.keepFloat forbids"
+        )
 
 
 def _formats_of(run: Run, name: str) -> list[str]:

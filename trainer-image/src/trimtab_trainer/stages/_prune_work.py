@@ -18,6 +18,7 @@ from trimtab_api.v1alpha1.job import Spec
 from trimtab_api.v1alpha1.prune import Amount as AmountSpec
 from trimtab_api.v1alpha1.prune import Prune
 from trimtab_trainer.data._base import AbstractSplit, DataBundle
+from trimtab_trainer.data.subset import choose_subset
 from trimtab_trainer.ledger import Ledger
 from trimtab_trainer.models.globs import WRAPPER_PREFIX
 from trimtab_trainer.models.profile import count_flops, count_parameters
@@ -32,7 +33,6 @@ from trimtab_trainer.pruning.iteration import (
     prune_iteratively,
 )
 from trimtab_trainer.pruning.sensitivity import LayerCurve, LayerScanned, Reading
-from trimtab_trainer.quantization.calibration import choose_calibration_subset
 from trimtab_trainer.stages._bench import CUTS_KEY, Bench, make_example
 from trimtab_trainer.stages._fit import make_recipe
 from trimtab_trainer.storage.patience import StorageTrouble, patiently
@@ -123,6 +123,7 @@ class _Tools:
     task: AbstractTask
     calibration: AbstractSplit
     ledger: Ledger
+    shrinks: int
 
     def losses(self, model: nn.Module) -> Iterable[torch.Tensor]:
         """Yield the mean losses of micro-batches of the calibration samples."""
@@ -154,8 +155,11 @@ class _Tools:
         train_spec = self.spec.stages.train
         if train_spec is None or self.prune.finetune.epochs == 0:
             return
+        recipe = make_recipe(self.spec, shrinks=self.shrinks)
         recipe = replace(
-            make_recipe(self.spec),
+            recipe,
+            # This process does alone what the workers of a trial do together.
+            accumulate_steps=recipe.accumulate_steps * train_spec.num_workers,
             epochs=self.prune.finetune.epochs,
             steps=None,
             learning_rate=self.prune.finetune.learning_rate or train_spec.learning_rate,
@@ -180,6 +184,7 @@ def prune_checkpoint(
     folder: Path,
     ledger: Ledger,
     allowance: float | None,
+    shrinks: int,
     threads: int,
 ) -> Generator[PruneEvent | StorageTrouble, None, dict[str, Any]]:
     """Prune the model of a checkpoint inside an allowance.
@@ -191,6 +196,7 @@ def prune_checkpoint(
         folder: Where the pruned checkpoint goes, if any step is kept.
         ledger: The baseline that drops are counted against.
         allowance: Largest drop; None without a budget.
+        shrinks: How many times the micro-batches of fine-tuning are halved.
         threads: Threads to compute with.
 
     Returns:
@@ -205,7 +211,7 @@ def prune_checkpoint(
         raise ValueError("only a spec with an expanded stages.prune can be pruned")
     data, task = bench.data(spec), bench.task(spec)
     example = make_example(data).to(bench.device(spec))
-    tools = _Tools(spec, prune, data, task, _calibrate(spec, prune, data), ledger)
+    tools = _Tools(spec, prune, data, task, _calibrate(spec, prune, data), ledger, shrinks)
     events = prune_iteratively(
         bench.stored_model(spec, checkpoint),
         example=example,
@@ -232,7 +238,7 @@ def prune_checkpoint(
 
 
 def _calibrate(spec: Spec, prune: Prune, data: DataBundle) -> AbstractSplit:
-    subset = choose_calibration_subset(len(data.train), prune.sensitivity.samples, spec.seed)
+    subset = choose_subset(len(data.train), prune.sensitivity.samples, spec.seed)
     return _Calibration(data.train, subset.indices)
 
 

@@ -18,10 +18,10 @@ from trimtab_api.techniques import Technique
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_api.v1alpha1.quantize import ActivationDtype, OnMiss, Quantize, QuantizeMethod
 from trimtab_trainer.benchmarking.runners import open_runner
+from trimtab_trainer.data.subset import choose_subset
 from trimtab_trainer.exporting.artifact import describe_file
 from trimtab_trainer.ledger import Ledger
 from trimtab_trainer.models.globs import WRAPPER_PREFIX, match_layers
-from trimtab_trainer.quantization.calibration import choose_calibration_subset
 from trimtab_trainer.quantization.dynamic import quantize_dynamic
 from trimtab_trainer.quantization.fallback import find_kept_layers, rank_layers
 from trimtab_trainer.quantization.inspection import QuantizedFile
@@ -151,7 +151,7 @@ class _Static:
         """Write the file; where it misses limits, again with the fewest float layers that help."""
         split = self.bench.data(self.spec).train
         wanted = self.settings.calibration
-        subset = choose_calibration_subset(len(split), wanted.samples, self.spec.seed)
+        subset = choose_subset(len(split), wanted.samples, self.spec.seed)
         calibration = calibrate(
             self.source,
             (split.batch(part)[0].numpy() for part in torch.split(subset.indices, _BATCH)),

@@ -19,7 +19,7 @@ from trimtab_api.v1alpha1.train import Precision as PrecisionSettings
 from trimtab_trainer.benchmarking.latency import measure
 from trimtab_trainer.models.globs import match_layers
 from trimtab_trainer.models.preflight import check_model
-from trimtab_trainer.models.profile import count_flops, count_linear_share, count_parameters
+from trimtab_trainer.models.profile import count_flops, count_parameters
 from trimtab_trainer.stages._bench import Bench, make_example
 from trimtab_trainer.storage.patience import StorageTrouble
 from trimtab_trainer.training.precision import Precision, read_hardware, resolve_precision
@@ -48,8 +48,7 @@ def inspect_job(bench: Bench, *, spec: Spec, threads: int) -> SilentWork:
         "digest": data.digest,
         "num_classes": data.num_classes,
         "params": count_parameters(model),
-        "flops": count_flops(model, example := make_example(data)),
-        "linear_share": count_linear_share(model, example),
+        "flops": count_flops(model, make_example(data)),
         "dtype": str(precision.dtype),
         "emulated": precision.emulated,
         "device": device,

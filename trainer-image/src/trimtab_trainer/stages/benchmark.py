@@ -8,11 +8,11 @@ from typing_extensions import override
 from trimtab_api.reports import CandidateReport
 from trimtab_api.selection import file_for, pick_candidate
 from trimtab_api.stages import StageName
-from trimtab_api.techniques import plan_formats
+from trimtab_api.techniques import DENSE, plan_formats
 from trimtab_api.v1alpha1.export import ExportFormat
 from trimtab_api.v1alpha1.goals import TargetDevice
 from trimtab_trainer.reporting._base import CandidateMeasured, StageProgress
-from trimtab_trainer.stages._base import DENSE, AbstractStage, Run, StageResult
+from trimtab_trainer.stages._base import AbstractStage, Run, StageResult
 from trimtab_trainer.stages._candidates import (
     judge,
     measure_side_by_side,

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from trimtab_api.reports import CandidateReport
 from trimtab_api.stages import StageName, StageReason, StageState
-from trimtab_api.techniques import plan_formats
+from trimtab_api.techniques import plan_formats, plan_target_formats
 from trimtab_api.v1alpha1.export import ExportFormat
 from trimtab_trainer.errors import ExportFailedError
 from trimtab_trainer.exporting.artifact import digest_artifact
@@ -21,7 +21,7 @@ from trimtab_trainer.reporting._base import StageProgress
 from trimtab_trainer.stages._base import AbstractStage, Run, StageResult
 from trimtab_trainer.stages._candidates import restore_candidates
 from trimtab_trainer.stages._file_work import check_parity
-from trimtab_trainer.stages._files import recipe_of, target_formats, write_files
+from trimtab_trainer.stages._files import recipe_of, write_files
 from trimtab_trainer.stages._manifest import write_manifest
 
 __all__ = ["ExportStage"]
@@ -86,7 +86,7 @@ class ExportStage(AbstractStage):
                     path=run.context.root / file.artifact,
                 )
             except ExportFailedError as failure:
-                if file.format in target_formats(run.final_spec):
+                if file.format in plan_target_formats(run.final_spec):
                     raise
                 refused.append(str(failure))
                 continue

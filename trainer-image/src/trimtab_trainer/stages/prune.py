@@ -6,12 +6,13 @@ from typing_extensions import override
 
 from trimtab_api.reports import PrunedLayerReport, PruneStepReport
 from trimtab_api.stages import StageName, StageReason, StageState
+from trimtab_api.techniques import DENSE, PRUNED
 from trimtab_trainer.errors import CheckpointRefusedError
 from trimtab_trainer.models.globs import WRAPPER_PREFIX
 from trimtab_trainer.pruning.iteration import StepResult
 from trimtab_trainer.pruning.sensitivity import LayerScanned
 from trimtab_trainer.reporting._base import StageProgress
-from trimtab_trainer.stages._base import DENSE, PRUNED, AbstractStage, Run, StageResult
+from trimtab_trainer.stages._base import AbstractStage, Run, StageResult
 from trimtab_trainer.stages._candidates import (
     add_candidate,
     find_candidate,
@@ -19,6 +20,7 @@ from trimtab_trainer.stages._candidates import (
     settle_lineage,
 )
 from trimtab_trainer.stages._files import Recipe
+from trimtab_trainer.stages._memory import shrink_until_it_fits
 from trimtab_trainer.stages._prune_work import PruneEvent, Tuned, prune_checkpoint
 from trimtab_trainer.training.checkpoint import load_checkpoint
 
@@ -41,6 +43,7 @@ class PruneStage(AbstractStage):
             "prune": spec.stages.prune.model_dump(mode="json"),
             "constraints": [entry.model_dump(mode="json") for entry in spec.constraints],
             "quantize": spec.stages.quantize is not None,
+            "targets": [target.model_dump(mode="json") for target in spec.targets],
         }
 
     @override
@@ -56,14 +59,18 @@ class PruneStage(AbstractStage):
         allowance = ledger.allowance(self.name, followed=spec.stages.quantize is not None)
         folder = run.context.checkpoints / "prune"
         run.prune_steps = []
-        outcome = run.call(
-            prune_checkpoint,
-            spec=spec,
-            checkpoint=run.checkpoint,
-            folder=folder,
-            ledger=ledger,
-            allowance=allowance,
-            on_progress=lambda event: self._follow(run, event),
+        outcome = shrink_until_it_fits(
+            run,
+            lambda shrinks: run.call(
+                prune_checkpoint,
+                spec=spec,
+                checkpoint=run.checkpoint,
+                folder=folder,
+                ledger=ledger,
+                allowance=allowance,
+                shrinks=shrinks,
+                on_progress=lambda event: self._follow(run, event),
+            ),
         )
         run.pruned_layers = list(outcome["layers"])
         if not outcome["step"]:

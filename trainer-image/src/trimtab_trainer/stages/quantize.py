@@ -62,7 +62,7 @@ class QuantizeStage(AbstractStage):
 
     def _recipes(self, run: Run) -> list[Recipe]:
         """Return what is built, that of the smallest model first."""
-        spec, share = run.final_spec, run.require_facts().linear_share
+        spec, share = run.final_spec, run.linear_share
         planned = plan_candidates(spec, linear_share=share)
         recipes = [
             Recipe(name_candidate(parent.id, technique), parent.id, technique)

@@ -10,12 +10,9 @@ from typing import Any
 
 from typing_extensions import override
 
-from trimtab_api.defaults import failure_actions
 from trimtab_api.reports import EpochReport
 from trimtab_api.stages import StageName, StageState
-from trimtab_api.v1alpha1.runtime import FailureAction
-from trimtab_api.v1alpha1.status import FailureClass
-from trimtab_trainer.errors import CheckpointRefusedError, OutOfMemoryError
+from trimtab_trainer.errors import CheckpointRefusedError
 from trimtab_trainer.reporting._base import (
     CheckpointRefused,
     PrecisionFallback,
@@ -27,10 +24,10 @@ from trimtab_trainer.stages._fit import (
     CheckpointNotice,
     FitEvent,
     GoingOn,
-    can_shrink,
     fit,
     unfinished,
 )
+from trimtab_trainer.stages._memory import shrink_until_it_fits
 from trimtab_trainer.training.checkpoint import load_checkpoint
 from trimtab_trainer.training.loop import StepProgress
 
@@ -109,32 +106,19 @@ class TrainStage(AbstractStage):
             return taken
         folder = run.context.checkpoints / "train"
         course = _Course(run)
-        metrics = self._fit(run, folder, course)
+        metrics: dict[str, float] = shrink_until_it_fits(
+            run,
+            lambda shrinks: run.call(
+                fit,
+                spec=run.final_spec,
+                folder=folder,
+                shrinks=shrinks,
+                as_team=run.executor.workers_per_slot > 1,
+                on_progress=course.follow,
+            ),
+        )
         shutil.rmtree(unfinished(folder), ignore_errors=True)
         return self._finish(run, folder, metrics, course.epochs, f"{len(course.epochs)} epochs")
-
-    def _fit(self, run: Run, folder: Path, course: "_Course") -> dict[str, float]:
-        """Train; where memory does not suffice, in smaller and smaller micro-batches."""
-        spec = run.final_spec
-        shrinks = 0
-        while True:
-            try:
-                metrics: dict[str, float] = run.call(
-                    fit,
-                    spec=spec,
-                    folder=folder,
-                    shrinks=shrinks,
-                    as_team=run.executor.workers_per_slot > 1,
-                    on_progress=course.follow,
-                )
-            except OutOfMemoryError as error:
-                shrinks += 1
-                actions = failure_actions(spec, FailureClass.OOM)
-                if FailureAction.SHRINK_BATCH not in actions or not can_shrink(spec, shrinks):
-                    raise
-                run.warn(f"the training goes on in micro-batches of half the size: {error}")
-            else:
-                return metrics
 
     def _take_from_search(self, run: Run) -> StageResult | None:
         best = run.best

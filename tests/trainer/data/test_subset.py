@@ -3,20 +3,20 @@
 import pytest
 import torch
 
+from trimtab_trainer.data.subset import choose_subset
 from trimtab_trainer.errors import CalibrationInvalidError
-from trimtab_trainer.quantization.calibration import choose_calibration_subset
 
 
 def test_same_seed_gives_the_same_subset_and_another_seed_another() -> None:
-    first = choose_calibration_subset(1000, 64, seed=3)
-    second = choose_calibration_subset(1000, 64, seed=3)
-    other = choose_calibration_subset(1000, 64, seed=4)
+    first = choose_subset(1000, 64, seed=3)
+    second = choose_subset(1000, 64, seed=3)
+    other = choose_subset(1000, 64, seed=4)
     assert torch.equal(first.indices, second.indices)
     assert first.digest == second.digest != other.digest
 
 
 def test_indices_are_distinct_ascending_and_inside() -> None:
-    indices = choose_calibration_subset(100, 30, seed=0).indices
+    indices = choose_subset(100, 30, seed=0).indices
     assert indices.dtype == torch.int64
     assert sorted(set(indices.tolist())) == indices.tolist()
     assert len(indices) == 30
@@ -24,10 +24,10 @@ def test_indices_are_distinct_ascending_and_inside() -> None:
 
 
 def test_all_samples_are_taken_where_there_are_fewer() -> None:
-    assert choose_calibration_subset(5, 512, seed=0).indices.tolist() == [0, 1, 2, 3, 4]
+    assert choose_subset(5, 512, seed=0).indices.tolist() == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(("total", "samples"), [(0, 512), (10, 0)])
 def test_f68_no_sample_is_an_error(total: int, samples: int) -> None:
     with pytest.raises(CalibrationInvalidError, match=f"{samples} of {total} are asked for"):
-        choose_calibration_subset(total, samples, seed=0)
+        choose_subset(total, samples, seed=0)

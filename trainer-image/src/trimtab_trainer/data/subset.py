@@ -1,7 +1,7 @@
-"""Which samples the ranges of activations are taken from.
+"""Calibration samples: a seeded choice of a split, the same everywhere.
 
-Called by stage quantize, which loads these samples of the training split; how a range comes from
-the values seen is in `ranges`.
+Called by stage quantize for the ranges of activations and by stage prune for gradients and trial
+cuts; loading the samples is theirs.
 """
 
 import hashlib
@@ -12,11 +12,11 @@ from torch import Tensor
 
 from trimtab_trainer.errors import CalibrationInvalidError
 
-__all__ = ["CalibrationSubset", "choose_calibration_subset"]
+__all__ = ["Subset", "choose_subset"]
 
 
 @dataclass(frozen=True, slots=True)
-class CalibrationSubset:
+class Subset:
     """Samples by index, and a hash that tells whether two runs used the same."""
 
     indices: Tensor
@@ -25,7 +25,7 @@ class CalibrationSubset:
     """SHA-256 of the indices as little-endian int64."""
 
 
-def choose_calibration_subset(total: int, samples: int, seed: int) -> CalibrationSubset:
+def choose_subset(total: int, samples: int, seed: int) -> Subset:
     """Draw samples without repetition; the same arguments give the same subset everywhere.
 
     Args:
@@ -41,9 +41,9 @@ def choose_calibration_subset(total: int, samples: int, seed: int) -> Calibratio
     """
     if min(total, samples) < 1:
         raise CalibrationInvalidError(
-            f"quantize.calibration needs at least one sample but {samples} of {total} are asked for"
+            f"calibration needs at least one sample but {samples} of {total} are asked for"
         )
     order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
     indices = order[:samples].sort().values
     content = indices.numpy().astype("<i8").tobytes()
-    return CalibrationSubset(indices, hashlib.sha256(content).hexdigest())
+    return Subset(indices, hashlib.sha256(content).hexdigest())
