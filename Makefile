@@ -1,12 +1,12 @@
 # Every command a person types. Targets are thin: they call programs of .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo data test verify generate lock bench
+.PHONY: help setup demo data test test-cluster verify generate lock bench
 
 BIN := .venv/bin
-SOURCES := api/src trainer-image/src cli/src
+SOURCES := api/src operator/src trainer-image/src cli/src
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 setup: ## Make .venv with the trimtab command from the lock
 	@tools/setup.sh
@@ -17,15 +17,18 @@ demo: setup ## Search, train, prune, quantize and benchmark a digits classifier:
 data: ## Fill pvc://datasets/fashion-mnist from Debian's package
 	@tools/fashion-mnist.sh
 
-test: setup ## Run the tests
-	$(BIN)/pytest
+test: setup ## Run the tests; those on an API server build it once, from Go modules
+	$(BIN)/pytest -m "not cluster_k and not cluster_n"
+
+test-cluster: setup ## Run the tests with KubeRay: on simulated nodes, and on a real one (Linux, root)
+	$(BIN)/pytest -m "cluster_k or cluster_n"
 
 verify: setup generate ## Regenerate, lint, check types and imports, expect a clean tree
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(SOURCES) bench
 	$(BIN)/lint-imports
-	for member in api trainer-image cli; do (cd $$member && ../$(BIN)/deptry src) || exit 1; done
+	for member in api operator trainer-image cli; do (cd $$member && ../$(BIN)/deptry src) || exit 1; done
 	$(BIN)/yamllint --strict .
 	$(BIN)/codespell
 	@if command -v shellcheck >/dev/null; then shellcheck tools/*.sh .ci/run; \
@@ -39,7 +42,7 @@ generate: setup ## Write what is generated from api/
 lock: ## Write requirements.lock; versions that still fit are kept
 	tools/uv.sh pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--custom-compile-command "make lock" --no-emit-index-url --no-emit-package trimtab-api \
-	--no-emit-package trimtab-trainer --no-emit-package trimtab-cli --group dev pyproject.toml \
+	--no-emit-package trimtab-operator --no-emit-package trimtab-trainer --no-emit-package trimtab-cli --group dev pyproject.toml \
 	--output-file requirements.lock
 
 bench: setup data ## Measure against the goals, and run the long example whole: about 90 minutes

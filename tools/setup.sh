@@ -29,6 +29,6 @@ echo "setup: installing the environment into .venv (about 6 GB, with PyTorch for
 tools/uv.sh pip sync --quiet --python .venv --require-hashes requirements.lock
 # The build backend is in the lock: nothing is asked of a registry.
 tools/uv.sh pip install --quiet --python .venv --no-deps --no-build-isolation \
-    -e ./api -e ./trainer-image -e ./cli
+    -e ./api -e ./operator -e ./trainer-image -e ./cli
 echo "$state" >"$stamp"
 echo "setup: done, the command is .venv/bin/trimtab"

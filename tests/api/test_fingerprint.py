@@ -24,6 +24,12 @@ def fingerprint(**edits: object) -> str:
         {"spec__failurePolicy__rules": [{"class": "OOM", "actions": ["FailJob"]}]},
         {"metadata__name": "other"},
         {"spec__stages__export": {"opset": 18}},
+        {"spec__suspend": True},
+        {"spec__backoffLimit": 0},
+        {"spec__activeDeadlineSeconds": 60},
+        {"spec__preRunningDeadlineSeconds": 60},
+        {"spec__ttlSecondsAfterFinished": 60},
+        {"spec__cluster": {"image": "trainer:1", "workers": {"replicas": 3}}},
     ],
 )
 def test_what_may_change_is_not_in_it(edits: dict[str, object]) -> None:
@@ -45,6 +51,24 @@ def test_what_may_change_is_not_in_it(edits: dict[str, object]) -> None:
 )
 def test_what_may_not_change_is_in_it(edits: dict[str, object]) -> None:
     assert fingerprint(**edits) != fingerprint()
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        {"spec__managedBy": "kueue.x-k8s.io/multikueue"},
+        {"spec__storage": {"uri": "s3://runs", "secretRef": {"name": "s3"}}},
+        {"spec__targets__0__nodeSelector": {"gpu": "h100"}},
+    ],
+)
+def test_where_a_job_runs_and_stores_is_not_in_it(edits: dict[str, object]) -> None:
+    assert fingerprint(**edits) == fingerprint()
+
+
+def test_the_secret_that_opens_data_is_not_in_it() -> None:
+    data = {"imageFolder": "s3://data"}
+    opened = {**data, "secretRef": {"name": "s3"}}
+    assert fingerprint(spec__dataset=opened) == fingerprint(spec__dataset=data)
 
 
 def test_it_is_a_sha256() -> None:

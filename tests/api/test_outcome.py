@@ -17,7 +17,7 @@ from report_builder import (
     make_trials,
 )
 from trimtab_api.defaults import expand_job
-from trimtab_api.outcome import RunFacts, best_trial, build_status, shorten
+from trimtab_api.outcome import RunFacts, best_trial, build_status
 from trimtab_api.reports import CandidateReport, ChoiceOutcome, ChoiceReport, RunReport, TrialReport
 from trimtab_api.stages import STAGE_ORDER, StageName, StageReason
 from trimtab_api.v1alpha1.conditions import ConditionType, DegradedReason, FailedReason
@@ -208,11 +208,6 @@ def test_the_best_trial_of_an_objective_to_minimize_is_the_least() -> None:
     best = best_trial(trials, parse_job(manifest).spec)
     assert best is not None
     assert best.trial == 1
-
-
-def test_messages_are_one_line_of_at_most_256_characters() -> None:
-    assert shorten("a\n  b") == "a b"
-    assert len(shorten("x" * 999)) == 256
 
 
 def test_a_report_survives_its_own_file() -> None:

@@ -9,6 +9,7 @@ from trimtab_api.v1alpha1.status import (
     BaselineStatus,
     BestTrial,
     BudgetStatus,
+    ClusterStatus,
     Condition,
     FailureClass,
     FailureCount,
@@ -81,6 +82,10 @@ def make_worst_target(index: int) -> TargetStatus:
 def make_worst_status() -> Status:
     """Return a status with every list full and every string at its bound."""
     return Status(
+        observed_generation=2**62,
+        cluster=ClusterStatus(
+            ray_job="r" * 63, ray_cluster="c" * 63, workers_ready=1024, workers_desired=1024
+        ),
         conditions=tuple(
             Condition(
                 type=kind,
@@ -129,12 +134,12 @@ def make_worst_status() -> Status:
     )
 
 
-def test_the_worst_status_fits_and_keeps_its_outcome() -> None:
+def test_f72_the_worst_status_fits_and_keeps_its_outcome() -> None:
     worst = make_worst_status()
     fitted = fit_status(worst)
     assert measure_status(worst) > 3 * STATUS_LIMIT
     assert measure_status(fitted) <= STATUS_LIMIT
-    for field in ("conditions", "state", "message", "result", "trials", "failures"):
+    for field in ("conditions", "state", "message", "cluster", "result", "trials", "failures"):
         assert getattr(fitted, field) == getattr(worst, field)
     assert fitted.pareto_total == 10_000
     assert fitted.best is not None

@@ -71,8 +71,8 @@ def test_foreign_metadata_is_let_through() -> None:
         ),
         ({"spec.targets.0.name": "Edge"}, "must be lower-case letters, digits and '-', beginning"),
         (
-            {"spec.dataset": {"imageFolder": "s3://bucket"}},
-            "must begin with file:// or pvc://, and hold none of @, ? and # (got",
+            {"spec.dataset": {"imageFolder": "gs://bucket"}},
+            "must begin with s3://, pvc:// or file://, and hold none of @, ? and # (got",
         ),
         ({"spec.objectives": []}, "spec.objectives: must have at least 1 entries (got [])"),
         ({"spec.model.args": {"width": [1]}}, "spec.model.args.width: "),

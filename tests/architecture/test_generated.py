@@ -120,8 +120,8 @@ def test_the_schema_is_structural() -> None:
         assert not {"properties", "additionalProperties"} <= set(node), path
         for limit in ("exclusiveMinimum", "exclusiveMaximum"):
             assert node.get(limit, True) is True, path
-        is_untyped = node.get("x-kubernetes-preserve-unknown-fields", False)
-        assert ("type" in node) is not is_untyped, path
+        untyped = {"x-kubernetes-preserve-unknown-fields", "x-kubernetes-int-or-string"}
+        assert "type" in node or untyped & set(node), path
 
 
 def test_every_string_list_and_map_is_bounded() -> None:
@@ -133,7 +133,7 @@ def test_every_string_list_and_map_is_bounded() -> None:
             assert "maxItems" in node, path
         if "additionalProperties" in node:
             assert "maxProperties" in node, path
-        if kind is None:
+        if kind is None and "x-kubernetes-int-or-string" not in node:
             bounds = [node.get(key) for key in ("maxLength", "maxItems", "maxProperties")]
             assert bounds == [256, 0, 0], path
 
@@ -181,7 +181,7 @@ def test_f31_every_field_that_may_change_has_no_transition_rule() -> None:
                 "warmStart",
             },
         ),
-        (spec["cluster"], {"device"}),
+        (spec["cluster"], set(spec["cluster"]["properties"])),
         (spec["failurePolicy"], {"rules"}),
     ):
         rules = node.get("x-kubernetes-validations", ())
@@ -190,6 +190,35 @@ def test_f31_every_field_that_may_change_has_no_transition_rule() -> None:
         for name in mutable:
             parts = [part for _, part in walk(node["properties"][name])]
             assert "oldSelf" not in str([part.get("x-kubernetes-validations") for part in parts])
+
+
+def test_f31_every_immutable_field_of_the_spec_has_a_transition_rule_of_its_own() -> None:
+    rules = rules_of(Spec)
+    fixed = {message.split()[0] for message, rule in rules.items() if "oldSelf" in rule}
+    assert set(build_spec_schema()["properties"]) - fixed == {
+        "suspend",
+        "backoffLimit",
+        "activeDeadlineSeconds",
+        "preRunningDeadlineSeconds",
+        "ttlSecondsAfterFinished",
+    }
+    for name in ("seed", "model", "dataset", "targets", "storage", "managedBy"):
+        assert f"{name} is immutable" in rules
+
+
+def test_a_quantity_is_a_number_or_a_string_and_a_template_any_object() -> None:
+    workers = build_spec_schema()["properties"]["cluster"]["properties"]["workers"]["properties"]
+    limits = workers["resources"]["properties"]["limits"]["additionalProperties"]
+    assert limits["x-kubernetes-int-or-string"] is True
+    assert limits["pattern"].startswith("^([0-9]+")
+    template = {
+        key: workers["template"][key] for key in workers["template"] if key != "description"
+    }
+    assert template == {
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": True,
+        "default": {},
+    }
 
 
 def test_a_status_has_no_defaults() -> None:
@@ -227,6 +256,32 @@ def test_a_union_is_one_rule_and_a_range_keeps_its_open_end() -> None:
         "maximum": 1,
         "exclusiveMaximum": True,
     }
+
+
+def test_f28_the_resource_is_found_by_its_own_names() -> None:
+    spec = build_crd()["spec"]
+    assert (spec["group"], spec["scope"]) == ("trimtab.dev", "Namespaced")
+    assert (spec["names"]["shortNames"], spec["names"]["categories"]) == (["trim"], ["trimtab"])
+    (version,) = spec["versions"]
+    assert version["subresources"] == {"status": {}}
+    columns = version["additionalPrinterColumns"]
+    assert [column["name"] for column in columns if not column.get("priority")] == [
+        "State",
+        "Stage",
+        "Trials",
+        "Best",
+        "Drop",
+        "Speedup",
+        "SizeMiB",
+        "Goals",
+        "Age",
+    ]
+    assert [column["name"] for column in columns if column.get("priority")] == [
+        "Attempt",
+        "RayJob",
+        "Artifact",
+        "Message",
+    ]
 
 
 def test_columns_read_fields_that_there_are() -> None:

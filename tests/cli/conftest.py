@@ -1,6 +1,7 @@
 """The command line in this process, and manifests on disk."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from command_line import RunCommand, WriteManifest
 from report_builder import make_manifest
+from small_api import SmallApi, serve_api
 from trimtab_cli.__main__ import app
 
 
@@ -31,3 +33,11 @@ def write_manifest(tmp_path: Path) -> WriteManifest:
         return path
 
     return write
+
+
+@pytest.fixture
+def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallApi]:
+    """An API server that the kubeconfig points to."""
+    with serve_api(tmp_path) as (server, kubeconfig):
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+        yield server

@@ -1,4 +1,4 @@
-"""The command line stays light: no torch, no Ray, no trainer unless `run` starts."""
+"""The command line stays light: no torch, no Ray, no trainer unless `run` starts, no client of a cluster unless it is asked."""
 
 import os
 import subprocess
@@ -8,7 +8,10 @@ import pytest
 
 from command_line import WriteManifest
 
-HEAVY = {"torch", "ray", "numpy", "optuna", "onnxruntime", "trimtab_trainer"}
+HEAVY = {
+    *("torch", "ray", "numpy", "optuna", "onnxruntime", "trimtab_trainer"),
+    *("kubernetes", "kopf", "botocore"),
+}
 PROGRAM = """
 import sys
 from trimtab_cli.__main__ import main
@@ -20,10 +23,10 @@ except SystemExit as end:
 """
 
 
-@pytest.mark.parametrize("command", ["validate", "plan"])
-def test_a_command_imports_nothing_heavy(write_manifest: WriteManifest, command: str) -> None:
+@pytest.mark.parametrize("words", [["validate"], ["plan"], ["plan", "--children"]], ids=" ".join)
+def test_a_command_imports_nothing_heavy(write_manifest: WriteManifest, words: list[str]) -> None:
     process = subprocess.run(
-        [sys.executable, "-c", PROGRAM, command, str(write_manifest())],
+        [sys.executable, "-c", PROGRAM, *words, str(write_manifest())],
         capture_output=True,
         text=True,
         check=True,

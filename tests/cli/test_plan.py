@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from command_line import RunCommand, WriteManifest
 from report_builder import make_manifest
+from trimtab_cli.documents import parse_documents
 from trimtab_cli.manifests import read_manifest
 
 EXAMPLES = sorted(Path(__file__).parents[2].glob("examples/*/job.yaml"))
@@ -239,3 +241,66 @@ def test_an_invalid_manifest_is_not_planned(
     assert result.exit_code == 2
     assert "spec.seed: must be at least 0 (got -1)" in result.stderr
     assert result.stdout == ""
+
+
+KINDS = [
+    "ConfigMap digits-progress",
+    "ServiceAccount digits-progress",
+    "Role digits-progress",
+    "RoleBinding digits-progress",
+    "NetworkPolicy digits-ray",
+    "RayJob digits-a1",
+    "ConfigMap digits-a1",
+]
+
+
+def name_children(manifests: list[dict[str, Any]]) -> list[str]:
+    return [f"{entry['kind']} {entry['metadata']['name']}" for entry in manifests]
+
+
+def test_the_children_of_a_job_are_printed(
+    trimtab: RunCommand, write_manifest: WriteManifest
+) -> None:
+    path = write_manifest(storage={"uri": "pvc://data/runs"}, cluster={"image": "trainer:2"})
+
+    result = trimtab("plan", "--children", "-n", "vision", path)
+
+    assert result.exit_code == 0, result.output
+    documents = parse_documents(result.stdout)
+    assert [document.problems for document in documents] == [[]] * len(KINDS)
+    manifests = [document.data for document in documents]
+    assert name_children(manifests) == KINDS
+    assert {entry["metadata"]["namespace"] for entry in manifests} == {"vision"}
+    group = manifests[5]["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]
+    assert group["replicas"] == 2
+    assert group["template"]["spec"]["containers"][0]["image"] == "trainer:2"
+    spec = json.loads(manifests[6]["data"]["job.json"])["spec"]
+    assert spec["stages"]["search"] == {"numTrials": 16, "parallelTrials": 2}
+
+
+def test_a_placed_target_has_a_job_of_its_own(
+    trimtab: RunCommand, write_manifest: WriteManifest
+) -> None:
+    targets = [{"name": "edge", "profile": "cpu-edge", "nodeSelector": {"edge": "yes"}}]
+    path = write_manifest(targets=targets)
+
+    manifests = json.loads(trimtab("plan", "--children", "-o", "json", path).stdout)
+
+    assert name_children(manifests) == [*KINDS, "Job digits-t-edge"]
+
+
+def test_what_only_a_cluster_knows_stands_in_angle_brackets(
+    trimtab: RunCommand, write_manifest: WriteManifest
+) -> None:
+    output = trimtab("plan", "--children", write_manifest()).stdout
+
+    assert "image: <image of the operator>" in output
+    assert "value: <storage of the operator>" in output
+    assert "uid: <uid of the job>" in output
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
+def test_every_example_has_children(trimtab: RunCommand, path: Path) -> None:
+    manifests = json.loads(trimtab("plan", "--children", "-o", "json", path).stdout)
+
+    assert len(manifests) >= len(KINDS)

@@ -125,10 +125,21 @@ def test_a_slot_that_does_not_exist_is_refused(executor: AbstractExecutor, slot:
         lambda: executor.submit_team(slot, introduce),
         lambda: executor.interrupt(slot),
         lambda: executor.stop(slot),
+        lambda: executor.is_waiting(slot) and None,
     ]
     for act in actions:
         with pytest.raises(ValueError, match=rf"0…1 but got {slot}"):
             act()
+
+
+def test_no_slot_waits_for_a_place_that_has_begun_or_has_nothing_to_do(
+    executor: AbstractExecutor,
+) -> None:
+    assert not executor.is_waiting(0)
+    executor.submit(0, count, to=1)
+    next(executor.events(timeout=20))
+    assert not executor.is_waiting(0)
+    result_of(executor)
 
 
 def test_a_busy_slot_is_refused(executor: AbstractExecutor) -> None:

@@ -38,6 +38,21 @@ def failure_rule(kind: str, *actions: str) -> dict[str, object]:
     return {"class": kind, "actions": list(actions)}
 
 
+CLUSTER = "spec.cluster"
+PLACED = {"name": "edge", "nodeSelector": {"kubernetes.io/arch": "arm64"}}
+KEY = {"name": "s3", "key": "token"}
+
+
+def variable(name: str = "TOKEN", **rest: object) -> dict[str, object]:
+    """Return the edit that gives the pods one variable."""
+    return {f"{CLUSTER}.env": [{"name": name, **rest}]}
+
+
+def toleration(**rest: object) -> dict[str, object]:
+    """Return the edit that gives the workers one toleration."""
+    return {f"{CLUSTER}.workers": {"tolerations": [rest]}}
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """Edits of a manifest that break one rule, their nearest neighbour, and what is said."""
@@ -298,6 +313,49 @@ CASES = {
         "spec.stages.export.formats",
         "must name each format once",
     ),
+    "target-placed": Case(
+        {"spec.targets": [{"name": "edge", "resources": {"limits": {"cpu": 2}}}]},
+        {"spec.targets": [{**PLACED, "resources": {"limits": {"cpu": "500m"}}}]},
+        "spec.targets[0].nodeSelector",
+        "must be set where image, tolerations or resources are: they belong to a Job of the"
+        " target's own",
+    ),
+    "toleration-of-something": Case(
+        toleration(effect="NoSchedule"),
+        toleration(operator="Exists", effect="NoSchedule"),
+        f"{CLUSTER}.workers.tolerations[0].operator",
+        "must be Exists where there is no key",
+    ),
+    "toleration-without-value": Case(
+        toleration(key="gpu", operator="Exists", value="h100"),
+        toleration(key="gpu", value="h100"),
+        f"{CLUSTER}.workers.tolerations[0].value",
+        "must not be set with operator Exists",
+    ),
+    "variable-has-one-value": Case(
+        variable(value="a", valueFrom={"secretKeyRef": KEY}),
+        variable(valueFrom={"secretKeyRef": KEY}),
+        f"{CLUSTER}.env[0].valueFrom",
+        "must not be set together with value",
+    ),
+    "variable-is-the-users": Case(
+        variable("TRIMTAB_ATTEMPT", value="9"),
+        variable("TRIMTABS", value="9"),
+        f"{CLUSTER}.env[0].name",
+        "must not begin with TRIMTAB_ or RAY_: these are set by the operator",
+    ),
+    "variables-once": Case(
+        {f"{CLUSTER}.env": [{"name": "A"}, {"name": "A"}]},
+        {f"{CLUSTER}.env": [{"name": "A"}, {"name": "B"}]},
+        f"{CLUSTER}.env",
+        "must name each variable once",
+    ),
+    "ray-has-tokens": Case(
+        {f"{CLUSTER}.rayVersion": "2.51.9"},
+        {f"{CLUSTER}.rayVersion": "2.52.0"},
+        f"{CLUSTER}.rayVersion",
+        "must be at least 2.52.0, the first with token authentication",
+    ),
     "round-to-power": Case(
         {f"{PRUNE}.roundTo": 12},
         {f"{PRUNE}.roundTo": 16},
@@ -333,6 +391,12 @@ UNIONS = {
         {"metric": "loss"},
         {"asha": {}, "median": {}},
         {"hyperband": {}},
+    ),
+    "variable-source": (
+        f"{CLUSTER}.env",
+        variable(valueFrom={})[f"{CLUSTER}.env"],
+        variable(valueFrom={"secretKeyRef": KEY, "configMapKeyRef": KEY})[f"{CLUSTER}.env"],
+        variable(valueFrom={"fieldRef": {"fieldPath": "metadata.name"}})[f"{CLUSTER}.env"],
     ),
     "amount": (
         f"{PRUNE}.amount",

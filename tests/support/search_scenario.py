@@ -29,6 +29,7 @@ from trimtab_trainer.search.stopping import build_stopper
 from trimtab_trainer.search.study import Proposal, Study
 from trimtab_trainer.search.trial import run_search
 from trimtab_trainer.storage.trial_log import TrialLog
+from trimtab_trainer.supervision import Wishes
 
 __all__ = ["DEFAULT_POLICY", "Killed", "Metrics", "Scenario", "Silence"]
 
@@ -47,11 +48,18 @@ class Silence:
 
 
 class MutingExecutor(AbstractExecutor):
-    """Runs in this process, and keeps to itself what a hanging trial yields."""
+    """Runs in this process, and keeps to itself what a hanging trial yields.
 
-    def __init__(self, slots: int, pass_time: Callable[[float], None]) -> None:
+    For some calls of `events` no work begins, while the clock goes far ahead.
+    """
+
+    def __init__(
+        self, slots: int, pass_time: Callable[[float], None], places_missing: int = 0
+    ) -> None:
         self._inner = InProcessExecutor(make_bench=object, slots=slots)
         self._pass_time = pass_time
+        self._places_missing = places_missing
+        self._is_waiting = False
 
     @property
     @override
@@ -73,11 +81,20 @@ class MutingExecutor(AbstractExecutor):
 
     @override
     def events(self, timeout: float | None = None) -> Iterator[Event]:
+        self._is_waiting = self._places_missing > 0
+        if self._is_waiting:
+            self._places_missing -= 1
+            self._pass_time(1e6)
+            return
         for event in self._inner.events(timeout):
             if isinstance(event, Progress) and isinstance(event.payload, Silence):
                 self._pass_time(event.payload.seconds)
             else:
                 yield event
+
+    @override
+    def is_waiting(self, slot: int) -> bool:
+        return self._is_waiting
 
     @override
     def interrupt(self, slot: int) -> None:
@@ -122,6 +139,8 @@ class Scenario(AbstractTrialListener):
     actions: Callable[[FailureClass], Sequence[FailureAction]] = DEFAULT_POLICY
     largest_shrink: int = 9
     timeout: float = 1e9
+    places_missing: int = 0
+    heed: Callable[[], Wishes] = Wishes
     heard: list[str] = field(default_factory=list)
     placed: dict[int, dict[str, Scalar]] = field(default_factory=dict)
     shrinks: list[int] = field(default_factory=list)
@@ -133,7 +152,7 @@ class Scenario(AbstractTrialListener):
         records = [TrialRecord.from_json(record) for record in log.read()]
         self.study.replay(records)
         earlier = [record.trial for record in records]
-        with MutingExecutor(self.slots, self._pass_time) as executor:
+        with MutingExecutor(self.slots, self._pass_time, self.places_missing) as executor:
             runner = self._make_runner(log, earlier)
             return list(run_search(self.study, runner, executor, earlier, clock=self._clock))
 
@@ -157,6 +176,8 @@ class Scenario(AbstractTrialListener):
             timeout=self.timeout,
             record=record,
             listener=self,
+            heed=self.heed,
+            pulse=1e9,
             max_failed=self.max_failed,
         )
 

@@ -34,6 +34,7 @@ __all__ = [
     "compute_trials",
     "count_work",
     "expand_job",
+    "expand_spec",
     "failure_actions",
     "grid_points",
 ]
@@ -160,14 +161,19 @@ def failure_actions(spec: Spec, failure_class: FailureClass) -> tuple[FailureAct
 
 
 def expand_job(job: OptimizationJob, *, cores: int, detected: Profile) -> OptimizationJob:
-    """Return the job with every computed default filled in.
+    """Return the job with its spec expanded, as `expand_spec` says."""
+    spec = expand_spec(job.spec, cores=cores, detected=detected)
+    return job.model_copy(update={"spec": spec})
+
+
+def expand_spec(spec: Spec, *, cores: int, detected: Profile) -> Spec:
+    """Return the spec with every computed default filled in.
 
     Args:
-        job: A valid job.
+        spec: Of a valid job.
         cores: Cores where targets are measured; a target's threads never exceed them.
         detected: The profile of a target that names none.
     """
-    spec = job.spec
     targets = tuple(_expand_target(target, cores, detected) for target in spec.targets)
     stages = spec.stages
     first = targets[0].profile or detected
@@ -179,12 +185,8 @@ def expand_job(job: OptimizationJob, *, cores: int, detected: Profile) -> Optimi
         else None,
         "quantize": _expand_quantize(stages.quantize) if stages.quantize else None,
     }
-    return job.model_copy(
-        update={
-            "spec": spec.model_copy(
-                update={"targets": targets, "stages": stages.model_copy(update=expanded)}
-            )
-        }
+    return spec.model_copy(
+        update={"targets": targets, "stages": stages.model_copy(update=expanded)}
     )
 
 

@@ -14,6 +14,19 @@ from trimtab_api.v1alpha1.job import OptimizationJob
 __all__ = ["fingerprint_job"]
 
 
+# Who reconciles a job, where it keeps its results, what opens its data and where a target is
+# measured change nothing of what it finds.
+_OUTSIDE = {
+    "image",
+    "managed_by",
+    "node_selector",
+    "resources",
+    "secret_ref",
+    "storage",
+    "tolerations",
+}
+
+
 def fingerprint_job(job: OptimizationJob) -> str:
     """Return the SHA-256, in hex, over the immutable fields of a job as it was written."""
     document = _immutable_part(job.spec)
@@ -26,7 +39,9 @@ def _immutable_part(value: object) -> Any:
         return {
             name: _immutable_part(getattr(value, name))
             for name in type(value).model_fields
-            if name not in value.mutability and getattr(value, name) is not None
+            if name not in value.mutability
+            and name not in _OUTSIDE
+            and getattr(value, name) is not None
         }
     if isinstance(value, tuple):
         return [_immutable_part(item) for item in value]

@@ -1,33 +1,30 @@
 """The status of a job, derived whole from what its run reported. Pure.
 
-The trainer calls it for the report of a local run; in a cluster the operator derives the same
-status from the progress report. Nothing is patched in place: a lost update heals on the next pass.
+The trainer calls it for the report of a local run, the operator for a report from a cluster; both
+take picks and goals from `summary`. Nothing is patched in place: a lost update heals on the next
+pass.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from trimtab_api.defaults import DETECTED_PROFILE, expand_spec
 from trimtab_api.metrics import metric_key
-from trimtab_api.pareto import find_front
+from trimtab_api.progress import OutcomeResult, ProgressReport, TargetReport
 from trimtab_api.reports import BaselineReport, CandidateReport, TrialReport
-from trimtab_api.selection import (
-    Pick,
-    describe_constraint,
-    file_for,
-    pick_candidate,
-    worsening,
-)
-from trimtab_api.stages import StageName, StageState
+from trimtab_api.selection import find_margins
+from trimtab_api.stages import STAGE_ORDER, StageName, StageState
 from trimtab_api.status_size import fit_status
+from trimtab_api.summary import Figures, Place, make_condition, summarize_figures
+from trimtab_api.texts import shorten
 from trimtab_api.v1alpha1.conditions import (
     CompleteReason,
     ConditionType,
     DegradedReason,
     FailedReason,
-    GoalsMetReason,
 )
-from trimtab_api.v1alpha1.goals import Constraint, Direction, Target, TargetDevice
+from trimtab_api.v1alpha1.goals import Direction, Target, TargetDevice
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_api.v1alpha1.status import (
     BaselineStatus,
@@ -39,20 +36,16 @@ from trimtab_api.v1alpha1.status import (
     JobState,
     ParameterValue,
     PrecisionStatus,
-    ResultStatus,
     StageStatus,
     Status,
-    TargetState,
-    TargetStatus,
     TrialCounts,
     TrialState,
 )
 
-__all__ = ["RunFacts", "best_trial", "build_status", "shorten"]
+__all__ = ["RunFacts", "best_trial", "build_status", "summarize_report"]
 
-_MESSAGE = 256
-_PARETO = 10
-_TARGET_METRICS = 16
+# More than any machine has: what a target's Job uses is bounded where it runs.
+_ANY_CORES = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,42 +86,74 @@ class RunFacts:
 
 
 def build_status(facts: RunFacts) -> Status:
-    """Return the status that these facts amount to."""
-    picks = _pick_for_targets(facts) if facts.finished else {}
-    front = find_front(facts.candidates, facts.baseline, facts.spec)
-    stage = _current_stage(facts.stages)
+    """Return the status of a local run that these facts amount to."""
+    summary = summarize_figures(_gather(facts), facts.now)
     state = _job_state(facts)
-    status = Status(
-        conditions=tuple(_conditions(facts, list(picks.values()))),
-        state=state,
-        stage=stage,
-        attempt=facts.attempt,
-        message=_message(facts, list(picks.values())),
-        start_time=facts.start_time,
-        completion_time=facts.now if state in {JobState.COMPLETE, JobState.FAILED} else None,
-        trials=_count_trials(facts) if facts.spec.stages.search else None,
-        best=best_trial(facts.trials, facts.spec),
-        baseline=BaselineStatus(artifact=facts.baseline.artifact, metrics=facts.baseline.metrics)
-        if facts.baseline
-        else None,
-        budget=facts.budget,
-        pareto=front[:_PARETO],
-        pareto_total=len(front),
-        stages=facts.stages,
-        targets=tuple(
-            _target_status(facts, target, picks.get(target.name)) for target in facts.spec.targets
-        ),
-        result=_result(facts, next(iter(picks.values()))) if picks else None,
-        precision=facts.precision,
-        failures=tuple(_count_failures(facts.trials)),
+    status = summary.model_copy(
+        update={
+            "conditions": (*summary.conditions, *_conditions(facts, summary.message or "")),
+            "state": state,
+            "attempt": facts.attempt,
+            "message": _message(facts) or summary.message,
+            "start_time": facts.start_time,
+            "completion_time": facts.now if state in {JobState.COMPLETE, JobState.FAILED} else None,
+        }
     )
     return fit_status(status)
 
 
-def shorten(message: str) -> str:
-    """Return a message in one line of at most 256 characters."""
-    line = " ".join(message.split())
-    return line if len(line) <= _MESSAGE else line[: _MESSAGE - 1] + "…"
+def summarize_report(
+    spec: Spec,
+    report: ProgressReport | None,
+    targets: Mapping[str, TargetReport],
+    *,
+    finished: bool,
+    now: str,
+) -> Status:
+    """Return what a report from a cluster tells: all of the status but the job's life.
+
+    Its only condition is GoalsMet. The caller adds the others, state, attempt, times, storage and
+    cluster, and makes it fit with `fit_status`.
+
+    Args:
+        spec: Of a valid job, expanded or not.
+        report: The last good one; None before the first.
+        targets: What the Jobs of placed targets measured of this attempt's files, by target.
+        finished: Whether the driver succeeded and no target is measured any more.
+        now: RFC 3339.
+    """
+    profile = report.profile if report else None
+    expanded = expand_spec(spec, cores=_ANY_CORES, detected=profile or DETECTED_PROFILE)
+    if report is None:
+        return summarize_figures(_figures_before(expanded), now)
+    baseline = _add_measured(report.baseline, targets) if report.baseline else None
+    primary = expanded.objectives[0].metric
+    candidates = [
+        _complete(entry.restore(), targets)
+        for entry in report.candidates
+        if primary in entry.metrics
+    ]
+    known = {entry.name: entry for entry in report.stages}
+    succeeded = report.outcome is not None and report.outcome.result is OutcomeResult.SUCCEEDED
+    figures = Figures(
+        spec=expanded,
+        stage=report.stage or _current_stage(report.stages),
+        stages=tuple(known.get(name, StageStatus(name=name)) for name in STAGE_ORDER),
+        trials=report.trials,
+        best=report.best,
+        baseline=baseline,
+        budget=report.budget,
+        candidates=[_judge_again(entry, baseline, expanded) for entry in candidates],
+        precision=report.precision,
+        failures=report.failures,
+        finished=finished,
+        places=_find_places(expanded, report, targets),
+        measuring=frozenset(
+            entry.name for entry in expanded.targets if entry.is_placed and succeeded
+        ),
+    )
+    summary = summarize_figures(figures, now)
+    return summary if finished else summary.model_copy(update={"message": report.message})
 
 
 def best_trial(trials: Sequence[TrialReport], spec: Spec) -> BestTrial | None:
@@ -159,13 +184,28 @@ def best_trial(trials: Sequence[TrialReport], spec: Spec) -> BestTrial | None:
     )
 
 
-def _pick_for_targets(facts: RunFacts) -> dict[str, Pick]:
-    baseline = facts.baseline.metrics if facts.baseline else {}
-    picks = {
-        target.name: pick_candidate(facts.candidates, baseline, facts.spec, target)
-        for target in facts.spec.targets
-    }
-    return {name: pick for name, pick in picks.items() if pick is not None}
+def _gather(facts: RunFacts) -> Figures:
+    return Figures(
+        spec=facts.spec,
+        stage=_current_stage(facts.stages),
+        stages=facts.stages,
+        trials=_count_trials(facts),
+        best=best_trial(facts.trials, facts.spec),
+        baseline=BaselineStatus(artifact=facts.baseline.artifact, metrics=facts.baseline.metrics)
+        if facts.baseline
+        else None,
+        budget=facts.budget,
+        candidates=facts.candidates,
+        precision=facts.precision,
+        failures=tuple(_count_failures(facts.trials)),
+        finished=facts.finished,
+        places={target.name: _local_place(facts, target) for target in facts.spec.targets},
+    )
+
+
+def _local_place(facts: RunFacts, target: Target) -> Place:
+    device = facts.devices.get(target.name)
+    return Place(facts.node, device, facts.proxy or device not in {None, target.device})
 
 
 def _job_state(facts: RunFacts) -> JobState:
@@ -183,98 +223,33 @@ def _current_stage(stages: Sequence[StageStatus]) -> StageName | None:
     return started[-1] if started else None
 
 
-def _conditions(facts: RunFacts, picks: Sequence[Pick]) -> Iterator[Condition]:
-    yield _goals_condition(facts, picks)
+def _conditions(facts: RunFacts, message: str) -> Iterator[Condition]:
     kind = ConditionType.DEGRADED
     if facts.problem is not None:
-        reason, message = facts.problem
-        yield _condition(kind, "True", reason, message, facts.now)
+        reason, text = facts.problem
+        yield make_condition(kind, "True", reason, text, facts.now)
     elif facts.had_problem:
-        yield _condition(kind, "False", DegradedReason.RECOVERED, "", facts.now)
-    yield from _terminal_conditions(facts, picks)
+        yield make_condition(kind, "False", DegradedReason.RECOVERED, "", facts.now)
+    yield from _terminal_conditions(facts, message)
 
 
-def _terminal_conditions(facts: RunFacts, picks: Sequence[Pick]) -> Iterator[Condition]:
+def _terminal_conditions(facts: RunFacts, message: str) -> Iterator[Condition]:
     if facts.failure is not None:
-        reason, message = facts.failure
-        yield _condition(ConditionType.FAILED, "True", reason, message, facts.now)
+        reason, text = facts.failure
+        yield make_condition(ConditionType.FAILED, "True", reason, text, facts.now)
         return
     kind = ConditionType.COMPLETE
     if facts.finished:
-        message = _message(facts, picks)
-        yield _condition(kind, "True", CompleteReason.FINISHED, message, facts.now)
+        text = _message(facts) or message
+        yield make_condition(kind, "True", CompleteReason.FINISHED, text, facts.now)
     elif facts.extended:
-        yield _condition(kind, "False", CompleteReason.STUDY_EXTENDED, "", facts.now)
+        yield make_condition(kind, "False", CompleteReason.STUDY_EXTENDED, "", facts.now)
 
 
-def _goals_condition(facts: RunFacts, picks: Sequence[Pick]) -> Condition:
-    kind = ConditionType.GOALS_MET
-    if not facts.finished:
-        return _condition(kind, "Unknown", GoalsMetReason.NOT_MEASURED, "", facts.now)
-    missed = [pick for pick in picks if not pick.feasible]
-    unmeasured = list(_name_unmeasured(facts, picks))
-    if unmeasured and not missed:
-        reason = GoalsMetReason.TARGET_UNMEASURED
-        return _condition(kind, "False", reason, "; ".join(unmeasured), facts.now)
-    if not missed:
-        text = f"{len(facts.spec.constraints)} limits kept on {len(picks)} target(s)"
-        return _condition(kind, "True", GoalsMetReason.ALL_CONSTRAINTS_MET, text, facts.now)
-    worst = missed[0].limiting
-    reason = (
-        GoalsMetReason.ACCURACY_BUDGET_EXCEEDED
-        if worst is not None and _is_budget(worst.constraint, facts.spec)
-        else GoalsMetReason.CONSTRAINT_MISSED
-    )
-    text = "; ".join([*_missed(missed), *unmeasured])
-    return _condition(kind, "False", reason, text, facts.now)
-
-
-def _name_unmeasured(facts: RunFacts, picks: Sequence[Pick]) -> Iterator[str]:
-    """Yield a note that names the targets for which no candidate has figures, if there are any."""
-    measured = {pick.target for pick in picks}
-    names = [entry.name for entry in facts.spec.targets if entry.name not in measured]
-    if names:
-        yield f"no figures on {', '.join(names)}"
-
-
-def _is_budget(constraint: Constraint, spec: Spec) -> bool:
-    return constraint.metric == spec.objectives[0].metric and constraint.chosen() in {
-        "max_drop",
-        "max_drop_ratio",
-    }
-
-
-def _missed(picks: Sequence[Pick]) -> Iterator[str]:
-    for pick in picks:
-        if pick.limiting is not None:
-            limit = describe_constraint(pick.limiting.constraint, pick.target)
-            value = "not measured" if pick.limiting.value is None else f"{pick.limiting.value:.4g}"
-            yield f"{limit} missed by {pick.candidate.id}: {value}"
-
-
-def _condition(kind: ConditionType, status: str, reason: str, message: str, now: str) -> Condition:
-    return Condition(
-        type=kind,
-        status=status,
-        reason=str(reason),
-        message=shorten(message),
-        last_transition_time=now,
-    )
-
-
-def _message(facts: RunFacts, picks: Sequence[Pick]) -> str:
-    if facts.failure is not None:
-        return shorten(f"{facts.failure[0]}: {facts.failure[1]}")
-    if facts.problem is not None:
-        return shorten(f"{facts.problem[0]}: {facts.problem[1]}")
-    if not facts.finished:
-        return ""
-    note = _name_unmeasured(facts, picks)
-    missed = list(_missed([pick for pick in picks if not pick.feasible]))
-    if missed:
-        return shorten("; ".join(["nearest candidate shipped", *missed, *note]))
-    shipped = [f"{pick.candidate.id} ships for {pick.target}" for pick in picks]
-    return shorten("; ".join([*shipped, *note]))
+def _message(facts: RunFacts) -> str:
+    """Return what matters more than the figures."""
+    trouble = facts.failure or facts.problem
+    return shorten(f"{trouble[0]}: {trouble[1]}") if trouble else ""
 
 
 def _count_trials(facts: RunFacts) -> TrialCounts:
@@ -306,54 +281,63 @@ def _count_failures(trials: Sequence[TrialReport]) -> Iterator[FailureCount]:
         )
 
 
-def _target_status(facts: RunFacts, target: Target, pick: Pick | None) -> TargetStatus:
-    if pick is None:
-        state = TargetState.UNMEASURED if facts.finished else TargetState.WAITING
-        return TargetStatus(name=target.name, state=state)
-    candidate, limiting = pick.candidate, pick.limiting
-    file = file_for(candidate, target)
-    device = facts.devices.get(target.name)
-    return TargetStatus(
-        name=target.name,
-        state=TargetState.MEASURED,
-        candidate=candidate.id,
-        format=file.format if file else candidate.format,
-        artifact=file.artifact if file else candidate.artifact,
-        digest=file.digest if file else candidate.digest,
-        metrics=_metrics_on(candidate.metrics, target.name),
-        goals_met=pick.feasible,
-        limiting_constraint=describe_constraint(limiting.constraint, target.name)
-        if limiting
-        else None,
-        node=facts.node,
-        device=device,
-        proxy=facts.proxy or device not in {None, target.device},
+def _figures_before(spec: Spec) -> Figures:
+    """Return what is known before the first report."""
+    trials = (spec.stages.search.num_trials or 0) if spec.stages.search else 0
+    return Figures(
+        spec=spec,
+        stage=None,
+        stages=tuple(StageStatus(name=name) for name in STAGE_ORDER),
+        trials=TrialCounts(summary=f"0/{trials}", total=trials),
+        best=None,
+        baseline=None,
+        budget=None,
+        candidates=(),
+        precision=None,
+        failures=(),
+        finished=False,
     )
 
 
-def _metrics_on(metrics: Mapping[str, float], target: str) -> dict[str, float]:
-    """Keep what holds on one target, under plain names."""
-    suffix = f"@{target}"
-    own = {
-        key.removesuffix(suffix): value
-        for key, value in metrics.items()
-        if "@" not in key or key.endswith(suffix)
+def _add_measured(baseline: BaselineStatus, targets: Mapping[str, TargetReport]) -> BaselineStatus:
+    measured = {
+        metric_key(metric, name): value
+        for name, report in targets.items()
+        for metric, value in report.baseline.items()
     }
-    return dict(list(own.items())[:_TARGET_METRICS])
+    return baseline.model_copy(update={"metrics": {**baseline.metrics, **measured}})
 
 
-def _result(facts: RunFacts, pick: Pick) -> ResultStatus:
-    target = next(entry for entry in facts.spec.targets if entry.name == pick.target)
-    file = file_for(pick.candidate, target)
-    primary = facts.spec.objectives[0].metric
-    metrics = pick.candidate.metrics
-    value = metrics[primary]
-    reference = facts.baseline.metrics[primary] if facts.baseline else value
-    return ResultStatus(
-        candidate=pick.candidate.id,
-        value=value,
-        drop=worsening(primary, value, reference, facts.spec.objectives),
-        speedup=metrics.get(metric_key("speedup", pick.target)),
-        size_mib=metrics.get(metric_key("size_mib", pick.target)),
-        artifact=file.artifact if file else pick.candidate.artifact,
+def _complete(candidate: CandidateReport, targets: Mapping[str, TargetReport]) -> CandidateReport:
+    measured = {
+        metric_key(metric, name): value
+        for name, report in targets.items()
+        for metric, value in report.candidates.get(candidate.id, {}).items()
+    }
+    return candidate.model_copy(update={"metrics": {**candidate.metrics, **measured}})
+
+
+def _judge_again(
+    candidate: CandidateReport, baseline: BaselineStatus | None, spec: Spec
+) -> CandidateReport:
+    """The driver judged before placed targets were measured; a limit missed there counts too."""
+    known = baseline.metrics if baseline else {}
+    missed = any(
+        not margin.met and margin.value is not None
+        for target in spec.targets
+        for margin in find_margins(candidate.metrics, known, spec, target.name)
     )
+    return candidate.model_copy(update={"feasible": candidate.feasible and not missed})
+
+
+def _find_places(
+    spec: Spec, report: ProgressReport, targets: Mapping[str, TargetReport]
+) -> dict[str, Place]:
+    places = {
+        entry.name: Place(entry.node, entry.device, bool(entry.proxy)) for entry in report.targets
+    }
+    for target in spec.targets:
+        own = targets.get(target.name)
+        if own is not None:
+            places[target.name] = Place(own.node, own.device, own.device is not target.device)
+    return places

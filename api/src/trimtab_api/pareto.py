@@ -1,12 +1,12 @@
 """The candidates that are worth a look: the Pareto front over what a job asks for. Pure.
 
-Called by `outcome` for the status.
+Called by `summary` for the status.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from trimtab_api.metrics import KNOWN_METRICS, MetricScope, metric_key
-from trimtab_api.reports import BaselineReport, CandidateReport
+from trimtab_api.reports import CandidateReport
 from trimtab_api.selection import metric_direction
 from trimtab_api.v1alpha1.goals import Direction
 from trimtab_api.v1alpha1.job import Spec
@@ -16,17 +16,16 @@ __all__ = ["find_front"]
 
 
 def find_front(
-    candidates: Sequence[CandidateReport], baseline: BaselineReport | None, spec: Spec
+    candidates: Sequence[CandidateReport], baseline: Mapping[str, float], spec: Spec
 ) -> tuple[ParetoPoint, ...]:
     """Return the candidates that no other beats in every metric that the job names.
 
     Args:
         candidates: Measured candidates; one without one of these metrics is left out.
-        baseline: The dense model; a metric that it lacks is not shown.
+        baseline: Metrics of the dense model; one that it lacks is not shown.
         spec: The job; where it names no metric of a target, speed and size are added.
     """
     keys = list(_list_keys(spec))
-    known = baseline.metrics if baseline else {}
     points = [
         (candidate, [sign * candidate.metrics[key] for key, sign in keys])
         for candidate in candidates
@@ -41,7 +40,7 @@ def find_front(
         ParetoPoint(
             id=candidate.id,
             feasible=candidate.feasible,
-            metrics={key: candidate.metrics[key] for key, _ in keys if key in known},
+            metrics={key: candidate.metrics[key] for key, _ in keys if key in baseline},
         )
         for candidate in front
     )

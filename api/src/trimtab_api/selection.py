@@ -192,9 +192,14 @@ def gain_against(candidate: CandidateReport, parent: CandidateReport, target: st
 def find_no_gain(
     candidate: CandidateReport, parent: CandidateReport, targets: Sequence[Target]
 ) -> str | None:
-    """Return why a candidate gains nothing over its parent on any target; None where it does."""
+    """Return why a candidate gains nothing over its parent on any target; None where it does.
+
+    A target whose own Job has not timed the candidate yet may still show a gain.
+    """
     losses = [
         gain_against(candidate, parent, target.name)
+        if is_measured(candidate, target.name) or not target.is_placed
+        else None
         for target in targets
         if has_file(candidate, target.name)
     ]

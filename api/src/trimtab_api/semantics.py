@@ -2,7 +2,7 @@
 
 Called by `validation` once types and rules hold; in a cluster the operator says the same in
 condition Accepted. The parameters of a search are left to `search_semantics`, targets and
-techniques to `target_semantics`.
+techniques to `target_semantics`, parts of pods to `template_semantics`.
 """
 
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from trimtab_api.findings import Finding
 from trimtab_api.metrics import KNOWN_METRICS, TRIAL_METRICS, MetricScope
 from trimtab_api.search_semantics import check_search
 from trimtab_api.target_semantics import check_targets
+from trimtab_api.template_semantics import check_templates
 from trimtab_api.v1alpha1.goals import Constraint, Objective
 from trimtab_api.v1alpha1.job import OptimizationJob, Spec
 from trimtab_api.v1alpha1.search import EarlyStopping
@@ -39,6 +40,7 @@ def check_semantics(job: OptimizationJob) -> Iterator[Finding]:
         if search.early_stopping is not None:
             yield from _check_stopping(spec, search.early_stopping, (*path, "earlyStopping"))
     yield from check_targets(job)
+    yield from check_templates(spec)
 
 
 def _check_objective(spec: Spec, objective: Objective, path: Path) -> Iterator[Finding]:

@@ -8,16 +8,15 @@ names and directions.
 import difflib
 import json
 from collections.abc import Iterator, Mapping
-from typing import get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from trimtab_api.expectations import describe_expectation
 from trimtab_api.findings import Finding, InvalidJobError
 from trimtab_api.rules import check_rules, render_value
 from trimtab_api.semantics import check_semantics
 from trimtab_api.v1alpha1._base import ApiModel
-from trimtab_api.v1alpha1._types import JobName, Uri
 from trimtab_api.v1alpha1.job import OptimizationJob
 
 __all__ = ["parse_job"]
@@ -42,7 +41,8 @@ def parse_job(document: object) -> OptimizationJob:
     if nulls:
         raise InvalidJobError(nulls)
     try:
-        text = json.dumps(document)
+        # What a cluster says of a job is no part of what is wanted.
+        text = json.dumps({key: item for key, item in document.items() if key != "status"})
     except (TypeError, ValueError) as error:
         raise InvalidJobError((Finding((), "", f"must be plain JSON data: {error}"),)) from error
     try:
@@ -76,7 +76,7 @@ def _describe_errors(error: ValidationError, document: object) -> tuple[Finding,
         if _counts_only_valid_items(details):
             continue
         path = _existing_path(details, document)
-        found.setdefault(path, []).append(_expectation(details, path))
+        found.setdefault(path, []).append(_expect(details, path))
         values.setdefault(path, _value_at(details))
     return tuple(
         Finding(path, values[path], " or ".join(dict.fromkeys(expectations)))
@@ -113,62 +113,9 @@ def _value_at(details: ErrorDetails) -> str:
     return "" if details["type"] == "missing" else render_value(details["input"])
 
 
-def _expectation(details: ErrorDetails, path: Path) -> str:
-    context = details.get("ctx", {})
-    match details["type"]:
-        case "missing":
-            return "is required"
-        case "extra_forbidden":
-            return "unknown field" + _near_field(path)
-        case "string_pattern_mismatch":
-            return _describe_pattern(context["pattern"], path)
-        case "literal_error" | "enum":
-            return f"must be {context['expected']}".replace("'", "")
-        case "finite_number":
-            return "must be a finite number"
-        case "string_too_long":
-            return f"must have at most {context['max_length']} characters"
-        case "too_long" | "too_short":
-            bound = context.get("max_length", context.get("min_length"))
-            word = "at most" if details["type"] == "too_long" else "at least"
-            return f"must have {word} {bound} entries"
-        case _:
-            return _plain_message(details["msg"])
-
-
-def _describe_pattern(pattern: str, path: Path) -> str:
-    """Return in words what a pattern asks for; those not known here are short enough to be read."""
-    if pattern == _pattern_of(Uri):
-        return "must begin with file:// or pvc://, and hold none of @, ? and #"
-    if pattern == _pattern_of(JobName):
-        # Targets are named by the same pattern, with fewer letters.
-        most = ", at most 40" if path == ("metadata", "name") else ""
-        return (
-            f"must be lower-case letters, digits and '-'{most}, beginning with a letter and not"
-            " ending with '-'"
-        )
-    return f"must match {pattern}"
-
-
-def _pattern_of(constrained: object) -> str:
-    return next(str(entry.pattern) for entry in get_args(constrained)[1:] if entry.pattern)
-
-
-def _plain_message(message: str) -> str:
-    for verbose, plain in (
-        ("Input should be a valid ", "must be a "),
-        ("Input should be ", "must be "),
-        ("greater than or equal to", "at least"),
-        ("less than or equal to", "at most"),
-        ("greater than", "above"),
-        ("less than", "below"),
-        ("must be a integer", "must be an integer"),
-        ("must be a dictionary", "must be a mapping"),
-        ("must be an object", "must be a mapping"),
-        ("must be a array", "must be a list"),
-    ):
-        message = message.replace(verbose, plain)
-    return message
+def _expect(details: ErrorDetails, path: Path) -> str:
+    expectation = describe_expectation(details)
+    return expectation + _near_field(path) if details["type"] == "extra_forbidden" else expectation
 
 
 def _near_field(path: Path) -> str:

@@ -56,6 +56,7 @@ _COLUMNS = (
     ("Goals", "string", f'.status.conditions[?(@.type=="{ConditionType.GOALS_MET}")].status', 0),
     ("Age", "date", ".metadata.creationTimestamp", 0),
     ("Attempt", "integer", ".status.attempt", 1),
+    ("RayJob", "string", ".status.cluster.rayJob", 1),
     ("Artifact", "string", ".status.result.artifact", 1),
     ("Message", "string", ".status.message", 1),
 )
@@ -109,8 +110,8 @@ def build_status_schema() -> dict[str, Any]:
 
 
 def _build_root_schema() -> dict[str, Any]:
-    pattern = build_schema(Metadata, Options(is_immutable=False, has_defaults=False))
-    name = pattern["properties"]["name"]
+    # The rest of the metadata is Kubernetes' own, and has no bounds of ours.
+    name = Metadata.model_json_schema()["properties"]["name"]
     return {
         "description": OptimizationJob.__doc__,
         "type": "object",

@@ -1,4 +1,4 @@
-"""The reference of OptimizationJob in Markdown: fields, rules, conditions, metrics.
+"""The reference of OptimizationJob in Markdown: fields, rules, conditions, events, metrics.
 
 Called by `__main__`, which writes it to `docs/reference/`. Texts are the docstrings of the
 contract, so that they stand in one place.
@@ -14,16 +14,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from trimtab_api.events import EventReason
 from trimtab_api.metrics import KNOWN_METRICS
 from trimtab_api.stages import StageName, StageReason
 from trimtab_api.v1alpha1._base import ApiModel, Mutability, OneOf
-from trimtab_api.v1alpha1.conditions import (
-    CompleteReason,
-    ConditionType,
-    DegradedReason,
-    FailedReason,
-    GoalsMetReason,
-)
+from trimtab_api.v1alpha1.conditions import CONDITION_REASONS, ConditionType
 from trimtab_api.v1alpha1.job import API_VERSION, GROUP, KIND, Spec
 from trimtab_api.v1alpha1.runtime import FailureAction
 from trimtab_api.v1alpha1.status import Status
@@ -43,12 +38,6 @@ _LEGEND = (
     " *Changes* tells when an edit after creation takes effect; a field with `no` needs another"
     " job."
 )
-_REASONS: dict[ConditionType, type[StrEnum]] = {
-    ConditionType.GOALS_MET: GoalsMetReason,
-    ConditionType.DEGRADED: DegradedReason,
-    ConditionType.COMPLETE: CompleteReason,
-    ConditionType.FAILED: FailedReason,
-}
 _WORDS: dict[str, type[StrEnum]] = {
     "spec.stages.train.precision.dtype": PrecisionDtype,
     "spec.stages.train.precision.lossScale.mode": LossScaleMode,
@@ -89,6 +78,8 @@ def render_reference() -> str:
         *_render_conditions(),
         "## Reasons of stages",
         _render_table(("Reason", "Meaning"), _iter_words(StageReason)),
+        "## Events",
+        _render_events(),
         "## Metrics",
         _render_metrics(),
         "## Status",
@@ -160,8 +151,10 @@ def _iter_paths(
 
 
 def _render_type(schema: Schema) -> str:
+    if "x-kubernetes-int-or-string" in schema:
+        return "quantity"
     if "x-kubernetes-preserve-unknown-fields" in schema:
-        return "scalar"
+        return str(schema.get("type", "scalar"))
     if "items" in schema:
         return f"list of {_render_type(schema['items'])}"
     if "additionalProperties" in schema:
@@ -234,9 +227,15 @@ def _render_words() -> Iterator[str]:
 
 def _render_conditions() -> Iterator[str]:
     yield _render_table(("Condition", "Meaning"), _iter_words(ConditionType))
-    for condition, reasons in _REASONS.items():
+    for condition, reasons in CONDITION_REASONS.items():
         yield f"Reasons of `{condition}`:"
         yield _render_table(("Reason", "Meaning"), _iter_words(reasons))
+
+
+def _render_events() -> str:
+    docs = _read_member_docs(EventReason)
+    rows = ((f"`{reason}`", reason.type.value, docs[reason.name]) for reason in EventReason)
+    return _render_table(("Reason", "Type", "Meaning"), rows)
 
 
 def _iter_words(words: type[StrEnum]) -> Iterator[tuple[str, ...]]:

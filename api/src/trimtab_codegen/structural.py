@@ -31,9 +31,10 @@ _KEPT = (
     "minimum",
     "maximum",
 )
+_UNKNOWN_FIELDS = "x-kubernetes-preserve-unknown-fields"
 _SCALARS = {"boolean", "integer", "number", "string"}
 _ANY_SCALAR: Schema = {
-    "x-kubernetes-preserve-unknown-fields": True,
+    _UNKNOWN_FIELDS: True,
     "maxLength": 256,
     "maxItems": 0,
     "maxProperties": 0,
@@ -117,8 +118,11 @@ def _rewrite(node: Schema, source: _Source, path: str) -> Schema:
     if "const" in node:
         node = {**node, "enum": [node["const"]]}
     schema = {key: node[key] for key in _KEPT if key in node}
-    if node.get("x-kubernetes-preserve-unknown-fields"):
-        return {**schema, **_ANY_SCALAR}
+    if node.get("x-kubernetes-int-or-string"):
+        return {**schema, "x-kubernetes-int-or-string": True}
+    if node.get(_UNKNOWN_FIELDS):
+        is_object = node.get("type") == "object"
+        return {**schema, **({_UNKNOWN_FIELDS: True} if is_object else _ANY_SCALAR)}
     for bound, limit in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
         if limit in node:
             schema |= {bound: node[limit], limit: True}
@@ -150,8 +154,13 @@ def _merge_options(node: Schema, options: list[Schema], path: str) -> Schema:
     if all("enum" in option for option in options):
         words = [word for option in options for word in option["enum"]]
         return {"type": "string", **rest, "enum": words}
-    if {option.get("type") for option in options} <= _SCALARS:
-        return {**rest, "x-kubernetes-preserve-unknown-fields": True}
+    types = {option.get("type") for option in options}
+    if types == {"integer", "string"}:
+        bounds = {key: option[key] for option in options for key in option if key in _KEPT}
+        del bounds["type"]
+        return {**bounds, **rest, "x-kubernetes-int-or-string": True}
+    if types <= _SCALARS:
+        return {**rest, _UNKNOWN_FIELDS: True}
     raise ValueError(f"{path} must be one type or any scalar but got {options}")
 
 

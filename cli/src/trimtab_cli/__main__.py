@@ -1,9 +1,13 @@
-"""The `trimtab` command: one typer command per file of `commands/`."""
+"""The `trimtab` command, also `kubectl trim`: one typer command per file of `commands/`."""
 
 import typer
 
+from trimtab_cli.commands.doctor import doctor
+from trimtab_cli.commands.fetch import fetch
 from trimtab_cli.commands.plan import plan
+from trimtab_cli.commands.report import report
 from trimtab_cli.commands.run import run
+from trimtab_cli.commands.status import status
 from trimtab_cli.commands.validate import validate
 
 __all__ = ["app", "main"]
@@ -17,6 +21,10 @@ app = typer.Typer(
 app.command()(validate)
 app.command()(plan)
 app.command()(run)
+app.command()(status)
+app.command()(report)
+app.command()(fetch)
+app.command()(doctor)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from trimtab_api.reports import RunReport
 from trimtab_api.v1alpha1.conditions import FailedReason
 from trimtab_api.verdict import Verdict, find_verdict
 
-__all__ = ["ExitCode", "RunRefusedError", "exit_code_of"]
+__all__ = ["ExitCode", "RunRefusedError", "exit_code_of", "exit_code_of_verdict"]
 
 
 class ExitCode(IntEnum):
@@ -25,7 +25,7 @@ class ExitCode(IntEnum):
     JOB_FAILED = 4
     """The job ended without a result."""
     ENVIRONMENT_MISSING = 5
-    """This machine lacks what the command needs."""
+    """This machine, or the cluster, lacks what the command needs."""
     INTERRUPTED = 130
     """Stopped by Ctrl-C."""
 
@@ -40,15 +40,20 @@ class RunRefusedError(Exception):
 
 def exit_code_of(report: RunReport) -> ExitCode:
     """Return how `trimtab run` ends with this report."""
-    verdict = find_verdict(report.status)
+    code = exit_code_of_verdict(find_verdict(report.status))
+    reasons = {condition.reason for condition in report.status.conditions}
+    mismatch = code is ExitCode.JOB_FAILED and FailedReason.STUDY_MISMATCH in reasons
+    return ExitCode.BAD_INPUT if mismatch else code
+
+
+def exit_code_of_verdict(verdict: Verdict) -> ExitCode:
+    """Return how a command ends that waited for a job; an unfinished job has no result."""
     match verdict:
         case Verdict.GOALS_MET:
             return ExitCode.SUCCESS
         case Verdict.GOALS_MISSED:
             return ExitCode.GOALS_MISSED
         case Verdict.FAILED | Verdict.UNFINISHED:
-            reasons = {condition.reason for condition in report.status.conditions}
-            mismatch = FailedReason.STUDY_MISMATCH in reasons
-            return ExitCode.BAD_INPUT if mismatch else ExitCode.JOB_FAILED
+            return ExitCode.JOB_FAILED
         case _:
             assert_never(verdict)

@@ -48,6 +48,8 @@ class ManifestFile:
     path: Path
     jobs: tuple[OptimizationJob, ...] = ()
     """Valid jobs, in the file's order."""
+    documents: tuple[Document, ...] = ()
+    """Where each of them stands in the file, in the same order."""
     findings: tuple[LocatedFinding, ...] = ()
     """Every error; empty = the file is fine."""
 
@@ -62,21 +64,26 @@ def read_manifest(path: Path) -> ManifestFile:
         text = _read_text(path)
     except (OSError, ValueError) as error:
         return ManifestFile(path, findings=(_about_file(path, error),))
-    jobs: list[OptimizationJob] = []
+    jobs: list[tuple[OptimizationJob, Document]] = []
     findings: list[LocatedFinding] = []
     documents = parse_documents(text)
     others = [_foreign_kind(document) for document in documents]
     for document, foreign in zip(documents, others, strict=True):
         if foreign is None:
             try:
-                jobs.append(_parse(document))
+                jobs.append((_parse(document), document))
             except InvalidJobError as error:
                 findings.extend(_locate(path, document, error))
     if not jobs and not findings:
         found = ", ".join(dict.fromkeys(str(kind) for kind in others)) or "nothing"
         expectation = f"must hold an {KIND} of {GROUP}"
         findings.append(LocatedFinding(str(path), 1, Finding((), found, expectation)))
-    return ManifestFile(path, tuple(jobs), tuple(findings))
+    return ManifestFile(
+        path,
+        jobs=tuple(job for job, _ in jobs),
+        documents=tuple(document for _, document in jobs),
+        findings=tuple(findings),
+    )
 
 
 def _read_text(path: Path) -> str:

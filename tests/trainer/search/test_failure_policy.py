@@ -57,6 +57,14 @@ def test_f50_a_silent_trial_is_killed_and_runs_once_more(tmp_path: Path) -> None
     assert [retry.action for retry in first.retries] == [FailureAction.RETRY]
 
 
+def test_f40_a_trial_that_waits_for_a_machine_is_not_silent(tmp_path: Path) -> None:
+    scenario = Scenario(
+        tmp_path, make_study(num_trials=1), timeout=900, max_failed=0, places_missing=4
+    )
+    (trial,) = scenario.run()
+    assert (trial.state, trial.retries) == (TrialState.SUCCEEDED, ())
+
+
 def test_f51_a_late_result_of_a_killed_trial_is_dropped(tmp_path: Path) -> None:
     results = {0: [Silence(1000), GOOD]}
     scenario = Scenario(tmp_path, make_study(num_trials=1), results=results, timeout=900)

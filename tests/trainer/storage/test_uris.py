@@ -24,7 +24,7 @@ def test_a_uri_is_a_path(uri: str, expected: str) -> None:
 
 @pytest.mark.parametrize("uri", ["", "/just/a/path", "pvc://", "file://host/path", "s3://b/key"])
 def test_another_form_is_refused(uri: str) -> None:
-    with pytest.raises(UserError, match=r"pvc://claim/path or file:///path"):
+    with pytest.raises(UserError, match=r"pvc://claim/path, s3://bucket/prefix or file:///path"):
         resolve_uri(uri, data_root=ROOT)
 
 

@@ -1,6 +1,7 @@
 """Frozen facts of one start of a run, known before its first stage.
 
-Made by the pipeline, passed to every stage; nothing in it changes while the run goes on.
+Made by the pipeline or the driver in a cluster, passed to every stage; nothing in it changes while
+the run goes on.
 """
 
 from dataclasses import dataclass
@@ -21,12 +22,16 @@ class RunContext:
     """Which start this is, counted from 1."""
     root: Path
     """The run folder; paths in reports are relative to it."""
-    code_dir: Path
-    """Where user code is imported from: the manifest's folder."""
+    code_dir: Path | None
+    """Where user code is imported from: the manifest's folder; None = from what is installed."""
     data_root: Path
     """Where `pvc://claim/path` lies locally, as `<data_root>/claim/path`."""
     cores: int
-    """Cores that the run may use."""
+    """Cores that a process of a slot may use while nothing else runs."""
+    machines: int = 1
+    """Machines of so many cores that the slots are spread over."""
+    is_local: bool = True
+    """Whether this one machine stands in for every target, placed elsewhere or not."""
 
     @property
     def artifacts(self) -> Path:

@@ -31,6 +31,7 @@ def describe_environment(cores: int) -> dict[str, object]:
         cores: Cores that the run may use.
     """
     return {
+        "node": platform.node(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),

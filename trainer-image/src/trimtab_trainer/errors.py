@@ -17,9 +17,11 @@ __all__ = [
     "DivergedError",
     "EnvironmentMissingError",
     "ExportFailedError",
+    "FencedError",
     "MetricInvalidError",
     "OperatorUnsupportedError",
     "OutOfMemoryError",
+    "RunStoppedError",
     "StudyMismatchError",
     "TargetUnmeasuredError",
     "TooManyFailedTrialsError",
@@ -99,6 +101,14 @@ class WorkerLostError(TrainerError):
     """The process that ran the work died."""
 
     failure_class = FailureClass.NODE_LOST
+
+
+class RunStoppedError(Exception):
+    """The run ends here because it was asked to; what is finished is stored, and nothing failed."""
+
+
+class FencedError(Exception):
+    """A later attempt of the job has begun: this one must not write any more."""
 
 
 class ExportFailedError(TrainerError):

@@ -4,7 +4,6 @@ The pipeline tells it what happens; it stores a stage's result under the hash of
 depends on, tells the reporter, and writes report.json and report.html. It decides nothing.
 """
 
-import platform
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from trimtab_api.explanation import explain_choices
-from trimtab_api.outcome import RunFacts, build_status, shorten
+from trimtab_api.outcome import RunFacts, build_status
 from trimtab_api.reports import ChoiceReport, NumericsReport, RunReport
 from trimtab_api.stages import STAGE_ORDER, StageName, StageReason, StageState
+from trimtab_api.texts import shorten
 from trimtab_api.v1alpha1.conditions import DegradedReason, FailedReason
-from trimtab_api.v1alpha1.status import PrecisionStatus, StageStatus
-from trimtab_trainer.environment import describe_environment
+from trimtab_api.v1alpha1.status import PrecisionStatus, StageStatus, TargetStatus
 from trimtab_trainer.errors import ExportFailedError, TrainerError
 from trimtab_trainer.reporting._base import StageEnded, StageStarted
 from trimtab_trainer.reporting.html import render_html
@@ -25,6 +24,7 @@ from trimtab_trainer.stages._base import AbstractStage, Facts, Run, StageResult
 from trimtab_trainer.storage.filesystem import atomic_write, read_json, write_json
 from trimtab_trainer.storage.hashes import fingerprint
 from trimtab_trainer.storage.patience import StorageTrouble
+from trimtab_trainer.supervision import Snapshot
 
 __all__ = ["Journal", "StoredStage"]
 
@@ -58,6 +58,7 @@ class Journal:
         self._drawn = time.monotonic()
         self._failure: tuple[FailedReason, str] | None = None
         self._finished = False
+        run.look = self.look
 
     def find_valid(self, stage: AbstractStage) -> StoredStage | None:
         """Return the stored result of a stage where its inputs and its files are the same."""
@@ -172,6 +173,26 @@ class Journal:
         self._run.reporter.publish(
             StageEnded(name, status.state, status.reason, status.message, seconds)
         )
+        self._run.supervisor.ask(self.look)
+
+    def look(self) -> Snapshot:
+        """Return what is known now, without the details that only the report has."""
+        run = self._run
+        return Snapshot(
+            status=build_status(self._gather_facts()),
+            trials=tuple(run.trials),
+            candidates=tuple(run.candidates),
+            measured=tuple(
+                TargetStatus(name=name, node=self._node, device=device, proxy=run.context.is_local)
+                for name, device in run.devices.items()
+                if run.measured
+            ),
+        )
+
+    @property
+    def _node(self) -> str:
+        """Return where targets are measured."""
+        return str(self._run.machine.get("node", ""))
 
     def write_report(self, *, page: bool = True) -> RunReport:
         """Write report.json and, where asked for, report.html from what is known now.
@@ -208,7 +229,7 @@ class Journal:
             candidates=tuple(run.candidates),
             choices=self._explain(),
             data={"samples": facts.samples, "digest": facts.digest} if facts else {},
-            environment=describe_environment(run.context.cores),
+            environment=run.machine,
             warnings=tuple(run.warnings),
         )
 
@@ -242,9 +263,9 @@ class Journal:
             cached_trials=len(run.cached_trials),
             failure=self._failure,
             finished=self._finished and self._failure is None,
-            node=platform.node(),
+            node=self._node or None,
             devices=run.devices,
-            proxy=True,
+            proxy=run.context.is_local,
         )
 
 

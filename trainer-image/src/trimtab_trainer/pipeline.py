@@ -1,15 +1,16 @@
-"""The stages in order, on one machine: what `trimtab run` does with a valid job.
+"""The stages in order: what `trimtab run` and the driver in a cluster do with a valid job.
 
-Called by the command line. It opens the run folder, starts the executor, runs each stage whose
-stored result does not match its inputs, and keeps the report current. What a stage does is the
-stage's; what ends the job is decided here.
+`run_job` is the local run: it opens the run folder and starts a Ray of its own. `run_stages` is
+what both share: it runs each stage whose stored result does not match its inputs, and keeps the
+report current. What a stage does is the stage's; what ends the job is decided here.
 """
 
 import os
 import tempfile
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,10 @@ from trimtab_api.v1alpha1.job import OptimizationJob, Spec
 from trimtab_api.v1alpha1.runtime import Device
 from trimtab_trainer.context import RunContext
 from trimtab_trainer.data.user_code import check_code_dir
-from trimtab_trainer.errors import TrainerError, UserError
+from trimtab_trainer.errors import FencedError, RunStoppedError, TrainerError, UserError
 from trimtab_trainer.execution._base import AbstractExecutor
-from trimtab_trainer.execution.gpus import count_gpus
 from trimtab_trainer.execution.ray_actors import RayExecutor
+from trimtab_trainer.execution.shares import Machines, count_gpus, share_cores
 from trimtab_trainer.journal import Journal
 from trimtab_trainer.preflight import run_preflight
 from trimtab_trainer.reporting._base import AbstractReporter, RunResumed, RunStarted
@@ -34,10 +35,12 @@ from trimtab_trainer.stages._baseline import Baseline
 from trimtab_trainer.stages._bench import Bench
 from trimtab_trainer.stages.registry import STAGES
 from trimtab_trainer.stages.search import read_trials
+from trimtab_trainer.storage._base import AbstractRunStorage
 from trimtab_trainer.storage.filesystem import read_json
 from trimtab_trainer.storage.run_folder import clear_folder, enter_attempt, lock_folder
+from trimtab_trainer.supervision import AbstractSupervisor, NobodyWatches
 
-__all__ = ["run_job"]
+__all__ = ["count_slots", "run_job", "run_stages"]
 
 
 def run_job(
@@ -92,7 +95,8 @@ def run_job(
             cores=len(os.sched_getaffinity(0)),
         )
         # Fields that may change at once, such as numTrials, are not in the fingerprint.
-        return _run_attempt(job, context, reporter, extends=finished is not None and not is_same)
+        extends = finished is not None and not is_same
+        return run_stages(job, context, reporter=reporter, extends=extends)
 
 
 def _has_failed_stage(report: RunReport) -> bool:
@@ -128,12 +132,53 @@ def _find_finished(root: Path, fingerprint: str) -> RunReport | None:
     return None
 
 
-def _run_attempt(
-    job: OptimizationJob, context: RunContext, reporter: AbstractReporter, *, extends: bool
+def run_stages(
+    job: OptimizationJob,
+    context: RunContext,
+    *,
+    reporter: AbstractReporter,
+    supervisor: AbstractSupervisor | None = None,
+    open_storage: Callable[[], AbstractRunStorage] | None = None,
+    machines: Machines | None = None,
+    extends: bool = False,
 ) -> RunReport:
+    """Run all stages of a job in a run folder that this attempt has entered.
+
+    A failed job gives a report with condition Failed. What was never meant to be raised ends a
+    local run so, too; in a cluster it passes, because another attempt may fare better.
+
+    Args:
+        job: A valid job.
+        context: Where and with what.
+        reporter: Who listens.
+        supervisor: Who says what is wanted while the run goes on.
+        open_storage: Gives the storage that all machines of a cluster share, to which this
+            process is attached; None where the run folder is on this machine.
+        machines: Those of the Ray cluster that this process joined; None starts a local Ray.
+        extends: Whether the job was finished before.
+
+    Raises:
+        UserError: There are too few GPUs for the workers of a trial.
+        EnvironmentMissingError: Ray cannot start here.
+        RunStoppedError: The supervisor wanted it; what is finished is stored.
+        FencedError: A later attempt has begun; nothing was written since.
+        KeyboardInterrupt: Passed on; what is finished is stored.
+    """
     reporter.publish(RunStarted())
-    with tempfile.TemporaryDirectory(prefix="trimtab-") as cache, _start(job, context, cache) as it:
-        run = Run(context=context, job=job, executor=it, reporter=reporter)
+    with (
+        tempfile.TemporaryDirectory(prefix="trimtab-") as cache,
+        _start(job, context, _Site(Path(cache), open_storage, machines)) as executor,
+    ):
+        run = Run(
+            context=context,
+            job=job,
+            executor=executor,
+            reporter=reporter,
+            supervisor=supervisor or NobodyWatches(),
+            check_fence=partial(open_storage().check_fence, context.attempt)
+            if open_storage
+            else _allow_writes,
+        )
         journal = Journal(run, extends=extends)
         with _failures_kept(run, journal):
             if context.attempt > 1:
@@ -149,12 +194,32 @@ def _run_attempt(
     return journal.write_report()
 
 
-def _start(job: OptimizationJob, context: RunContext, cache: str) -> AbstractExecutor:
+def count_slots(spec: Spec) -> tuple[int, int]:
+    """Return how many trials run at a time, and how many processes each has."""
+    search, train = spec.stages.search, spec.stages.train
+    return search.parallel_trials if search else 1, train.num_workers if train else 1
+
+
+def _allow_writes() -> None:
+    """Refuse nothing: the lock of the run folder lets no other run write."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """What surrounds the slots."""
+
+    cache: Path
+    open_storage: Callable[[], AbstractRunStorage] | None
+    machines: Machines | None
+
+
+def _start(job: OptimizationJob, context: RunContext, site: _Site) -> AbstractExecutor:
     """Start the slots: one for each trial at a time, each of as many processes as a trial has."""
-    search, train = job.spec.stages.search, job.spec.stages.train
-    slots = search.parallel_trials if search else 1
-    workers = train.num_workers if train else 1
-    gpus = 0 if job.spec.cluster.device is Device.CPU else count_gpus()
+    slots, workers = count_slots(job.spec)
+    machines = site.machines
+    gpus = count_gpus() if machines is None else machines.count * machines.gpus
+    if job.spec.cluster.device is Device.CPU:
+        gpus = 0
     if workers > 1 and 0 < gpus < slots * workers:
         raise UserError(
             f"train.numWorkers × search.parallelTrials must be at most the number of GPUs, {gpus},"
@@ -164,15 +229,31 @@ def _start(job: OptimizationJob, context: RunContext, cache: str) -> AbstractExe
         slots=slots,
         workers_per_slot=workers,
         make_bench=partial(
-            Bench,
+            _open_bench,
+            site.open_storage,
             code_dir=context.code_dir,
             data_root=context.data_root,
-            cache_dir=Path(cache),
+            cache_dir=site.cache,
         ),
-        threads_per_slot=max(1, context.cores // slots),
+        threads_per_slot=workers
+        * share_cores(context.cores, context.machines, processes=slots * workers),
         code_dir=context.code_dir if _has_user_code(job.spec) else None,
         gpus=gpus,
+        machines=machines,
     )
+
+
+def _open_bench(
+    open_storage: Callable[[], AbstractRunStorage] | None,
+    *,
+    code_dir: Path | None,
+    data_root: Path,
+    cache_dir: Path,
+) -> Bench:
+    """Make what a slot works with; runs in its process."""
+    if open_storage is not None:
+        open_storage().attach()
+    return Bench(code_dir=code_dir, data_root=data_root, cache_dir=cache_dir)
 
 
 @contextmanager
@@ -182,11 +263,15 @@ def _failures_kept(run: Run, journal: Journal) -> Iterator[None]:
         yield
     except TrainerError as error:
         journal.fail(error.reason, str(error))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RunStoppedError):
         journal.write_report()
+        raise
+    except FencedError:
         raise
     except Exception as error:
         run.keep_traceback("driver", "".join(traceback.format_exception(error)))
+        if not run.context.is_local:
+            raise
         journal.fail(
             FailedReason.USER_ERROR,
             f"unexpected {type(error).__name__}: {error}; see logs/driver.log",

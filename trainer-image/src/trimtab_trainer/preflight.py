@@ -19,7 +19,7 @@ from trimtab_trainer.reporting._base import SamplesSkipped
 from trimtab_trainer.stages._base import Facts, Run
 from trimtab_trainer.stages._bench import Bench, make_example
 from trimtab_trainer.stages._prune_work import make_amount, make_settings
-from trimtab_trainer.stages._work import inspect_job
+from trimtab_trainer.stages._work import inspect_job, inspect_machine
 from trimtab_trainer.storage.run_folder import enter_data
 
 __all__ = ["run_preflight"]
@@ -35,6 +35,7 @@ def run_preflight(run: Run) -> None:
     Raises:
         TrainerError: Something cannot work; the message names it.
     """
+    run.machine = run.call(inspect_machine)
     run.facts = Facts(**run.call(inspect_job, spec=run.spec))
     enter_data(run.context.root, run.facts.digest)
     _tell_skipped(run, run.facts.skipped)

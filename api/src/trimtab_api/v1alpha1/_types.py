@@ -20,10 +20,11 @@ __all__ = [
 Uri = Annotated[
     str,
     StringConstraints(
-        max_length=1024, pattern=r"^(pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?|file://)(/[^@?#]*)?$"
+        max_length=1024,
+        pattern=r"^((pvc|s3)://[a-z0-9]([-a-z0-9.]*[a-z0-9])?|file://)(/[^@?#]*)?$",
     ),
 ]
-"""A place: `pvc://claim/path`, or `file:///path` locally; no credentials, query or fragment."""
+"""A place: `s3://bucket/prefix`, `pvc://claim/path`, or `file:///path` locally; no credentials, query or fragment."""
 
 Entrypoint = Annotated[
     str,

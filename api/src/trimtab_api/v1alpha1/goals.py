@@ -5,8 +5,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from trimtab_api.v1alpha1._base import ApiModel, OneOf
+from trimtab_api.v1alpha1._base import ApiModel, OneOf, Rule
 from trimtab_api.v1alpha1._types import MetricName, TargetName
+from trimtab_api.v1alpha1.pods import Image, NodeSelector, Resources, Tolerations
 
 __all__ = [
     "Constraint",
@@ -126,3 +127,29 @@ class Target(ApiModel):
     """Samples per inference when measured. Computed: by profile."""
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Threads of the runtime when measured. Computed: by profile, at most the cores there are."""
+    image: Image | None = None
+    """Image of the pod that measures. Computed: that of the cluster."""
+    node_selector: NodeSelector = Field(default_factory=dict)
+    """Labels of the nodes on which it is measured, by a Job of its own after all else; none = where the trials run. A local run measures every target where it runs."""
+    tolerations: Tolerations = ()
+    """Taints of these nodes that do not keep the pod away."""
+    resources: Resources | None = None
+    """Resources of the pod that measures."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="(has(self.nodeSelector) && size(self.nodeSelector) > 0) || !(has(self.image) ||"
+            " has(self.resources) || (has(self.tolerations) && size(self.tolerations) > 0))",
+            check=lambda self: (
+                self.is_placed
+                or (self.image is None and self.resources is None and not self.tolerations)
+            ),
+            message="must be set where image, tolerations or resources are: they belong to a Job of the target's own",
+            field="node_selector",
+        ),
+    )
+
+    @property
+    def is_placed(self) -> bool:
+        """Return whether a cluster measures it by a Job of its own."""
+        return bool(self.node_selector)

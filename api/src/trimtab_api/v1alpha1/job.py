@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from trimtab_api.v1alpha1._base import ApiModel, Rule
+from trimtab_api.v1alpha1._base import ApiModel, Mutability, Rule
 from trimtab_api.v1alpha1._types import JobName
 from trimtab_api.v1alpha1.benchmark import Benchmark
 from trimtab_api.v1alpha1.export import Export
@@ -16,7 +16,7 @@ from trimtab_api.v1alpha1.goals import Constraint, Direction, Objective, Target
 from trimtab_api.v1alpha1.model import Dataset, Model, Task
 from trimtab_api.v1alpha1.prune import Prune
 from trimtab_api.v1alpha1.quantize import Quantize
-from trimtab_api.v1alpha1.runtime import Cluster, FailurePolicy
+from trimtab_api.v1alpha1.runtime import Cluster, FailurePolicy, ManagedBy, Storage
 from trimtab_api.v1alpha1.search import Search
 from trimtab_api.v1alpha1.train import Train
 
@@ -36,6 +36,8 @@ VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 KIND = "OptimizationJob"
 
+Seconds = Annotated[int, Field(ge=1, le=2147483647)]
+
 
 class Metadata(ApiModel):
     """What Trimtab reads of an object's metadata; the rest is Kubernetes' own."""
@@ -44,6 +46,14 @@ class Metadata(ApiModel):
 
     name: JobName
     """RFC 1035 label of at most 40 characters, which leaves room for the names of children."""
+    namespace: str | None = None
+    """Where it lives; the API server gives it."""
+    uid: str | None = None
+    """Tells it from an earlier job of the same name; the API server gives it."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Those of `kueue.x-k8s.io/` are copied to its RayJobs."""
+    annotations: dict[str, str] = Field(default_factory=dict)
+    """`trimtab.dev/paused` and `trimtab.dev/retry` are read."""
 
 
 class Stages(ApiModel):
@@ -83,6 +93,29 @@ class Stages(ApiModel):
 class Spec(ApiModel):
     """What is wanted of a job."""
 
+    mutability: ClassVar[dict[str, Mutability]] = dict.fromkeys(
+        (
+            "suspend",
+            "backoff_limit",
+            "active_deadline_seconds",
+            "pre_running_deadline_seconds",
+            "ttl_seconds_after_finished",
+        ),
+        Mutability.AT_ONCE,
+    )
+
+    suspend: bool = False
+    """true leaves checkpoints, frees the machines and keeps the study; false goes on with it."""
+    managed_by: ManagedBy = ManagedBy.OPERATOR
+    """Who reconciles the job: `trimtab.dev/operator`, or `kueue.x-k8s.io/multikueue` where it runs in another cluster."""
+    backoff_limit: Annotated[int, Field(ge=0, le=100)] = 3
+    """Failed attempts after which the job is given up; lost nodes, evictions and edits of the spec cost none."""
+    active_deadline_seconds: Seconds | None = None
+    """Most time in all that is not spent suspended; absent = no end."""
+    pre_running_deadline_seconds: Seconds = 1800
+    """Most time that an attempt waits for its workers."""
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=2147483647)] | None = None
+    """Deletes the job so long after its end, and leaves what is stored; absent = never."""
     seed: Annotated[int, Field(ge=0, le=4294967295)] = 0
     """Seed of split, training, sampler and calibration subset."""
     model: Model
@@ -105,6 +138,8 @@ class Spec(ApiModel):
     """The steps."""
     cluster: Cluster = Field(default_factory=Cluster)
     """The machines."""
+    storage: Storage | None = None
+    """Where results are kept. Computed: by the operator's settings; a local run keeps them in its folder."""
     failure_policy: FailurePolicy = Field(default_factory=FailurePolicy)
     """What follows from failures of trials."""
 

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from trimtab_api.v1alpha1._base import ApiModel, OneOf, Rule
 from trimtab_api.v1alpha1._types import Args, Entrypoint, Sha256, Uri
+from trimtab_api.v1alpha1.pods import SecretRef
 
 __all__ = ["Cache", "Dataset", "Model", "Normalize", "Split", "Task", "Weights"]
 
@@ -15,7 +16,9 @@ class Weights(ApiModel):
     """Initial weights of the network."""
 
     uri: Uri
-    """Where the safetensors file lies: `pvc://claim/path` or, locally, `file:///path`. No other format is read."""
+    """Where the safetensors file lies: `s3://bucket/key`, `pvc://claim/path` or, locally, `file:///path`. No other format is read."""
+    secret_ref: SecretRef | None = None
+    """Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for an `s3://` place, as in spec.storage."""
     sha256: Sha256 | None = None
     """SHA-256 of the file, 64 lower-case hex digits; checked before anything of it is loaded."""
 
@@ -97,6 +100,8 @@ class Dataset(OneOf):
     """`module:attr`, called with `args`; returns a mapping with `train` and optionally `validation` and `test`, each a map-style data set of (input, target). Every process of a job and every later start calls it, and must get the same samples: draw samples with a fixed seed. Inputs may be augmented at random when a sample is read."""
     args: Args = Field(default_factory=dict)
     """Keyword arguments of the entry point, JSON scalars."""
+    secret_ref: SecretRef | None = None
+    """Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for an `s3://` place, as in spec.storage."""
     image_size: Annotated[int, Field(ge=1, le=4096)] | None = None
     """Height and width in pixels that the network works at. Images of a folder are resized when they are loaded, others inside the exported graph. Computed: 224 for a folder, else the data set's own size, or the smallest that a built-in network takes where that is larger."""
     normalize: Normalize | None = None

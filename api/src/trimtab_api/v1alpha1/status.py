@@ -16,13 +16,16 @@ from trimtab_api.v1alpha1.conditions import ConditionType
 from trimtab_api.v1alpha1.goals import TargetDevice
 
 __all__ = [
+    "METRICS_LIMIT",
     "BaselineStatus",
     "BestTrial",
     "BudgetStatus",
+    "ClusterStatus",
     "Condition",
     "FailureClass",
     "FailureCount",
     "JobState",
+    "Message",
     "MetricMap",
     "ParameterValue",
     "ParetoPoint",
@@ -37,14 +40,19 @@ __all__ = [
 ]
 
 Message = Annotated[str, StringConstraints(max_length=256)]
-MetricMap = Annotated[dict[str, float], Field(max_length=80)]
+METRICS_LIMIT = 80
+"""Entries of a map of metrics."""
+MetricMap = Annotated[dict[str, float], Field(max_length=METRICS_LIMIT)]
 
 
 class JobState(StrEnum):
     """The conditions in one word, for people; no code reads it."""
 
     PENDING = "Pending"
+    QUEUED = "Queued"
+    STARTING = "Starting"
     RUNNING = "Running"
+    SUSPENDED = "Suspended"
     COMPLETE = "Complete"
     FAILED = "Failed"
 
@@ -192,6 +200,7 @@ class TargetState(StrEnum):
     """Whether a target was measured."""
 
     WAITING = "Waiting"
+    MEASURING = "Measuring"
     MEASURED = "Measured"
     UNMEASURED = "Unmeasured"
 
@@ -270,9 +279,24 @@ class FailureCount(ApiModel):
     """What the last one said."""
 
 
+class ClusterStatus(ApiModel):
+    """The Ray cluster of the current attempt."""
+
+    ray_job: str | None = None
+    """Name of its RayJob."""
+    ray_cluster: str | None = None
+    """Name of its RayCluster."""
+    workers_ready: int | None = None
+    """Workers that are ready."""
+    workers_desired: int | None = None
+    """Workers asked for."""
+
+
 class Status(ApiModel):
     """Everything that is known of a job in short; the history of trials is never in it."""
 
+    observed_generation: int | None = None
+    """The edit of the spec that this tells of."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = ()
     """Statements, one per type."""
     state: JobState | None = None
@@ -289,6 +313,8 @@ class Status(ApiModel):
     """RFC 3339."""
     storage: str | None = None
     """The root that every path below is relative to."""
+    cluster: ClusterStatus | None = None
+    """The Ray cluster of the current attempt."""
     trials: TrialCounts | None = None
     """Trials by state."""
     best: BestTrial | None = None

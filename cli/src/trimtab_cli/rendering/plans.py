@@ -3,6 +3,7 @@
 The lines are comments, so the whole output is a manifest again.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trimtab_api.defaults import WorkPlan
@@ -18,7 +19,7 @@ from trimtab_cli.rendering.compression_plan import (
 )
 from trimtab_cli.rendering.structured import render_yaml
 
-__all__ = ["describe_plan", "render_plan"]
+__all__ = ["describe_plan", "render_children", "render_plan"]
 
 _DEVICES = {
     Device.AUTO: "a GPU where one works, else the CPU",
@@ -68,6 +69,14 @@ def render_plan(job: OptimizationJob, work: WorkPlan) -> str:
         for index, text in enumerate(filter(None, texts)):
             lines.append(f"# {'' if index else name:<11} {text}")
     return "\n".join(lines) + "\n" + render_yaml(describe_plan(job, work)["job"])
+
+
+def render_children(manifests: Sequence[Mapping[str, Any]]) -> str:
+    """Return manifests as a stream of YAML documents, each under its kind and name."""
+    return "---\n".join(
+        f"# {manifest['kind']} {manifest['metadata']['name']}\n{render_yaml(manifest)}"
+        for manifest in manifests
+    )
 
 
 def _describe_trials(search: Search | None, trials: int) -> str:

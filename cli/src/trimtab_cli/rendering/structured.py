@@ -5,6 +5,7 @@ Called by the commands for `-o`; what is in the data is decided there.
 
 import io
 import json
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, assert_never
 
@@ -12,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.representer import SafeRepresenter
 
-__all__ = ["OutputFormat", "render_structured", "render_yaml"]
+__all__ = ["ObjectFormat", "OutputFormat", "render_object", "render_structured", "render_yaml"]
 
 _BOOLEANS_OF_YAML_1_1 = {"y", "yes", "n", "no", "on", "off"}
 
@@ -23,6 +24,30 @@ class OutputFormat(StrEnum):
     TEXT = "text"
     JSON = "json"
     YAML = "yaml"
+
+
+class ObjectFormat(StrEnum):
+    """How a command prints an object of a cluster; the words are kubectl's."""
+
+    TEXT = "text"
+    JSON = "json"
+    YAML = "yaml"
+    NAME = "name"
+
+
+def render_object(document: Mapping[str, Any], output: ObjectFormat) -> str:
+    """Return an object as it is, or its name as kubectl takes it, with a line break at the end."""
+    match output:
+        case ObjectFormat.NAME:
+            group = str(document.get("apiVersion", "")).partition("/")[0]
+            kind = str(document.get("kind", "")).lower()
+            return f"{kind}.{group}/{document.get('metadata', {}).get('name', '')}\n"
+        case ObjectFormat.JSON:
+            return render_structured(document, OutputFormat.JSON)
+        case ObjectFormat.YAML | ObjectFormat.TEXT:
+            return "---\n" + render_yaml(document)
+        case _:
+            assert_never(output)
 
 
 def render_structured(data: Any, output: OutputFormat) -> str:
@@ -50,7 +75,8 @@ def render_yaml(data: Any) -> str:
     yaml.allow_unicode = True
     yaml.width = 100
     text = io.StringIO()
-    yaml.dump(data, text)
+    # Through JSON, so that no two places share an object: YAML would write aliases for them.
+    yaml.dump(json.loads(json.dumps(data)), text)
     return text.getvalue()
 
 

@@ -6,6 +6,7 @@ Called by the preflight and by every worker once, before its first work.
 from dataclasses import replace
 from pathlib import Path
 
+from trimtab_api.labels import ENV_PREFIX_DATASET
 from trimtab_api.v1alpha1.model import Cache, Dataset
 from trimtab_trainer.data._base import DataBundle
 from trimtab_trainer.data.digits import load_digits
@@ -14,8 +15,8 @@ from trimtab_trainer.data.idx import load_idx
 from trimtab_trainer.data.image_folder import load_image_folder
 from trimtab_trainer.data.node_cache import NodeCache
 from trimtab_trainer.errors import DatasetUnavailableError, UserError
+from trimtab_trainer.storage.downloads import localize
 from trimtab_trainer.storage.hashes import fingerprint
-from trimtab_trainer.storage.uris import resolve_uri
 
 __all__ = ["load_dataset"]
 
@@ -28,6 +29,7 @@ def load_dataset(
     data_root: Path,
     num_classes: int | None = None,
     cache: NodeCache | None = None,
+    downloads: Path | None = None,
 ) -> DataBundle:
     """Load, check and split the data; the same arguments give the same splits and digest.
 
@@ -41,6 +43,7 @@ def load_dataset(
         cache: What the processes of this node share; used for decoded data where the data set
             says `cache: Node`, for the scan of image folders, and to notice an entry point that
             does not give all processes the same data.
+        downloads: Where the files of `s3://` URIs go; without it they are refused.
 
     Raises:
         DatasetUnavailableError: The data are not where the manifest says.
@@ -52,10 +55,10 @@ def load_dataset(
     if dataset.builtin is not None:
         bundle = load_digits(dataset, seed=seed, cache=shared)
     elif dataset.idx is not None:
-        folder = _locate("idx", dataset.idx, data_root)
+        folder = _locate("idx", dataset.idx, data_root, downloads)
         bundle = load_idx(folder, dataset, seed=seed, num_classes=num_classes, cache=shared)
     elif dataset.image_folder is not None:
-        folder = _locate("imageFolder", dataset.image_folder, data_root)
+        folder = _locate("imageFolder", dataset.image_folder, data_root, downloads)
         bundle = load_image_folder(folder, dataset, seed=seed, cache=cache)
     else:
         bundle = load_entrypoint(dataset, seed=seed, code_dir=code_dir, num_classes=num_classes)
@@ -78,8 +81,12 @@ def _refuse_difference(
         )
 
 
-def _locate(field: str, uri: str, data_root: Path) -> Path:
+def _locate(field: str, uri: str, data_root: Path, downloads: Path | None) -> Path:
     try:
-        return resolve_uri(uri, data_root=data_root)
+        return localize(uri, data_root=data_root, downloads=downloads, prefix=ENV_PREFIX_DATASET)
     except UserError as error:
         raise DatasetUnavailableError(f"dataset.{field}: {error}") from error
+    except OSError as error:
+        raise DatasetUnavailableError(
+            f"dataset.{field} {uri} cannot be read: {error.strerror}"
+        ) from error

@@ -125,6 +125,16 @@ class AbstractExecutor(ABC):
         """
 
     @abstractmethod
+    def is_waiting(self, slot: int) -> bool:
+        """Return whether work in the slot has not begun because its process has no place yet.
+
+        That is so in a cluster while a machine that was lost is being replaced.
+
+        Raises:
+            ValueError: The slot does not exist.
+        """
+
+    @abstractmethod
     def interrupt(self, slot: int) -> None:
         """Ask the work in the slot to end where it yields next; return at once.
 

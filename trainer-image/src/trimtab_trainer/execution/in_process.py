@@ -99,6 +99,11 @@ class InProcessExecutor(AbstractExecutor):
         return done
 
     @override
+    def is_waiting(self, slot: int) -> bool:
+        self._require_slot(slot)
+        return False
+
+    @override
     def interrupt(self, slot: int) -> None:
         self._require_slot(slot)
         if slot in self._busy:

@@ -1,14 +1,16 @@
-"""SEAM of ray: warm actors for each slot, on a Ray that this process starts and ends.
+"""SEAM of ray: warm actors for each slot, on a Ray that this process starts, or on a cluster's.
 
-Called by the pipeline. An actor loads its bench with the first work and keeps it, so a further
-piece of work costs a millisecond. Which work runs where and what a failure means is left to the
-callers, what runs inside an actor to `slot_process`; nobody else imports ray.
+Called by the pipeline and by the driver in a cluster. An actor loads its bench with the first work
+and keeps it, so a further piece of work costs a millisecond. Which work runs where and what a
+failure means is left to the callers, what runs inside an actor to `slot_process`; nobody else
+imports ray.
 """
 
 import itertools
 import logging
 import os
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,14 +41,18 @@ from trimtab_trainer.execution.failures import (
     describe_killed_worker,
     describe_lost_worker,
 )
-from trimtab_trainer.execution.gpus import share_gpus
+from trimtab_trainer.execution.shares import Machines, share_cores, share_gpus
 from trimtab_trainer.execution.slot_process import SlotProcess
 from trimtab_trainer.execution.team import TeamWatch
 
-__all__ = ["RayExecutor"]
+__all__ = ["RayExecutor", "join_cluster", "leave_cluster"]
 
 _OBJECT_STORE_BYTES = 128 * 2**20
 """Only small values travel between slots; Ray's own default takes a third of the memory."""
+
+_WORKER_PATIENCE_SECONDS = 60.0
+"""How long workers may be missing when the driver starts: KubeRay starts it when all were ready."""
+_LOOK_SECONDS = 1.0
 
 _STARTS = 3
 """So often a piece of work is placed when its actor does not answer, before it counts as lost."""
@@ -92,7 +98,7 @@ class _Running:
 
 @final
 class RayExecutor(AbstractExecutor):
-    """Slots that are processes of a local Ray.
+    """Slots that are processes of Ray: a local one that ends with them, or a cluster's.
 
     Args:
         slots: Pieces of work that run at once.
@@ -103,6 +109,8 @@ class RayExecutor(AbstractExecutor):
         code_dir: Folder of the user's code, first on the path of every slot.
         workers_per_slot: Processes of a slot.
         gpus: GPUs to share among all processes; 0 leaves them unclaimed.
+        machines: Those of the cluster that this process joined, to spread the processes over;
+            None starts a local Ray.
 
     Raises:
         EnvironmentMissingError: Ray cannot start here.
@@ -117,16 +125,26 @@ class RayExecutor(AbstractExecutor):
         code_dir: Path | None,
         workers_per_slot: int = 1,
         gpus: int = 0,
+        machines: Machines | None = None,
     ) -> None:
         self._make_bench = make_bench
         self._threads = max(1, threads_per_slot // workers_per_slot)
         self._code_dir = code_dir
         self._gpu_share = share_gpus(gpus, slots * workers_per_slot)
+        self._cpu_share = 1
         self._numbers = itertools.count(1)
         self._running: dict[int, _Running] = {}
-        _start_ray(cpus=slots * workers_per_slot, gpus=gpus, threads=self._threads)
+        self._ready: defaultdict[int, dict[int, Any]] = defaultdict(dict)
+        """Slot → rank → what is there once the process is."""
+        if machines is None:
+            _start_ray(cpus=slots * workers_per_slot, gpus=gpus, threads=self._threads)
+        else:
+            # So many cores that no more than its share of processes fits on a machine.
+            processes = slots * workers_per_slot
+            self._cpu_share = share_cores(machines.cores, machines.count, processes)
         self._actors = [
-            [self._start_actor(slot) for _ in range(workers_per_slot)] for slot in range(slots)
+            [self._start_actor(slot, rank) for rank in range(workers_per_slot)]
+            for slot in range(slots)
         ]
 
     @property
@@ -256,6 +274,16 @@ class RayExecutor(AbstractExecutor):
         return done
 
     @override
+    def is_waiting(self, slot: int) -> bool:
+        self._require_slot(slot)
+        running = self._running.get(slot)
+        if running is None:
+            return False
+        refs = [self._ready[slot][rank] for rank in range(running.order.team_size or 1)]
+        _, missing = ray.wait(refs, num_returns=len(refs), timeout=0)
+        return bool(missing)
+
+    @override
     def interrupt(self, slot: int) -> None:
         self._require_slot(slot)
         running = self._running.get(slot)
@@ -273,13 +301,17 @@ class RayExecutor(AbstractExecutor):
 
     def _replace_actor(self, slot: int, rank: int) -> None:
         ray.kill(self._actors[slot][rank])
-        self._actors[slot][rank] = self._start_actor(slot)
+        self._actors[slot][rank] = self._start_actor(slot, rank)
 
-    def _start_actor(self, slot: int) -> _Actor:
+    def _start_actor(self, slot: int, rank: int) -> _Actor:
         # Ray's types do not know concurrency groups, hence the mapping.
         options: dict[str, Any] = {"concurrency_groups": {_CONTROL: 1}, "max_restarts": 0}
-        actor = ray.remote(num_cpus=1, num_gpus=self._gpu_share, **options)(SlotProcess)
-        return actor.remote(slot, self._threads, self._code_dir)
+        actor = ray.remote(num_cpus=self._cpu_share, num_gpus=self._gpu_share, **options)(
+            SlotProcess
+        )
+        started: _Actor = actor.remote(slot, self._threads, self._code_dir)
+        self._ready[slot][rank] = started.__ray_ready__.remote()
+        return started
 
     @override
     def close(self) -> None:
@@ -287,8 +319,57 @@ class RayExecutor(AbstractExecutor):
         ray.shutdown()
 
 
+def join_cluster(workers: int, *, patience: float = _WORKER_PATIENCE_SECONDS) -> Machines:
+    """Join the Ray cluster that this machine is part of, and wait for its workers.
+
+    Where some are missing for too long it goes on with those that are there: the others find
+    their place when they come.
+
+    Args:
+        workers: How many machines the cluster is to have, the head apart.
+        patience: Seconds to wait for them.
+
+    Returns:
+        So many machines as there are to be, each as large as the smallest one that is there.
+
+    Raises:
+        EnvironmentMissingError: There is no cluster, or none of its workers came.
+    """
+    _set_environment()
+    try:
+        ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
+    except (RayError, RuntimeError, OSError, ValueError) as error:
+        raise EnvironmentMissingError(f"a Ray cluster must run here but: {error}") from error
+    limit = time.monotonic() + patience
+    while len(found := _list_workers()) < workers and time.monotonic() < limit:
+        time.sleep(_LOOK_SECONDS)
+    if not found:
+        ray.shutdown()
+        raise EnvironmentMissingError(
+            f"the Ray cluster must have {workers} workers but none came within {patience:g} s"
+        )
+    return Machines(
+        count=workers,
+        cores=int(min(node["CPU"] for node in found)),
+        gpus=int(min(node.get("GPU", 0) for node in found)),
+    )
+
+
+def leave_cluster() -> None:
+    """Leave it, ending every process that was started there; harmless without one."""
+    ray.shutdown()
+
+
+def _list_workers() -> list[dict[str, float]]:
+    """Return the resources of the machines that take work: a head offers no cores."""
+    list_nodes: Any = ray.nodes  # Ray gives it no types
+    nodes = [node["Resources"] for node in list_nodes() if node["Alive"]]
+    return [node for node in nodes if node.get("CPU", 0) >= 1]
+
+
 def _start_ray(*, cpus: int, gpus: int, threads: int) -> None:
-    with _ray_environment(threads):
+    _set_environment()
+    with _threads_announced(threads):
         try:
             ray.init(
                 address="local",
@@ -303,12 +384,16 @@ def _start_ray(*, cpus: int, gpus: int, threads: int) -> None:
             raise EnvironmentMissingError(f"a local Ray must start here but: {error}") from error
 
 
-@contextmanager
-def _ray_environment(threads: int) -> Iterator[None]:
-    """Set what Ray and its workers read from the environment when they start."""
+def _set_environment() -> None:
+    """Set what Ray reads from the environment when it starts or is joined."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     for name, value in _RAY_SETTINGS.items():
         os.environ.setdefault(name, value)
+
+
+@contextmanager
+def _threads_announced(threads: int) -> Iterator[None]:
+    """Set how many threads workers of a local Ray compute with; this process keeps its own."""
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = str(threads)
     try:

@@ -15,6 +15,8 @@ import torch
 
 from trimtab_trainer.execution._base import Done, TeamMember, WorkFunction
 from trimtab_trainer.execution.failures import FailureTrap
+from trimtab_trainer.storage.mirror import fetch_named
+from trimtab_trainer.storage.patience import patiently
 
 __all__ = ["SlotProcess"]
 
@@ -83,6 +85,8 @@ class SlotProcess:
             torch.set_num_threads(self._threads)
             if self._bench is None:
                 self._bench = make_bench()
+            # What the work reads may have been written by another process, elsewhere.
+            yield from patiently(lambda: fetch_named(arguments.values()))
             steps = work(self._bench, **arguments)
             # Ray sends values into a generator that streams, so delegating to the work would
             # fail where the work itself delegates to something that is no generator.

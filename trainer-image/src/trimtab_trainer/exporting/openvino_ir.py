@@ -26,7 +26,7 @@ from trimtab_trainer.openvino_library import (
     note_precision,
     read_precision,
 )
-from trimtab_trainer.storage.filesystem import atomic_write
+from trimtab_trainer.storage.filesystem import atomic_write, remove
 
 __all__ = ["IrWeights", "convert_openvino", "inspect_ir"]
 
@@ -91,7 +91,7 @@ def convert_openvino(
         except Exception as error:
             raise ExportFailedError(_describe_refusal(source_onnx, error)) from error
         # Without its .xml a .bin is nothing, so an older one goes first and the new one comes last.
-        path.unlink(missing_ok=True)
+        remove(path)
         for target, part in reversed(
             list(zip(artifact_files(path), artifact_files(written), strict=True))
         ):

@@ -27,6 +27,7 @@ def build_model(
     image_size: int | None,
     code_dir: Path | None,
     data_root: Path,
+    downloads: Path | None = None,
 ) -> nn.Module:
     """Build the network, with the given weights or random ones, and what comes before it.
 
@@ -39,6 +40,7 @@ def build_model(
             built-in network takes where that is larger.
         code_dir: Folder of the manifest, where entry points are imported from.
         data_root: Folder that holds one folder per claim of `pvc://` URIs.
+        downloads: Where weights of `s3://` URIs go; without it they are refused.
 
     Returns:
         An `ImageModel` for image data; for a data set from an entry point, whose tensors are
@@ -66,7 +68,7 @@ def build_model(
         reference = str(model.entrypoint)
         network = build_from_entrypoint(reference, args=model.args, code_dir=code_dir)
     if model.weights is not None:
-        load_weights(network, model.weights, data_root=data_root)
+        load_weights(network, model.weights, data_root=data_root, downloads=downloads)
     if data.image is None:
         return network
     return ImageModel(network, image=data.image, channels=channels, size=size)

@@ -11,28 +11,39 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import nn
 
+from trimtab_api.labels import ENV_PREFIX_MODEL
 from trimtab_api.v1alpha1.model import Weights
 from trimtab_trainer.errors import CheckpointRefusedError, UserError
-from trimtab_trainer.storage.uris import resolve_uri
+from trimtab_trainer.storage.downloads import localize
 
 __all__ = ["load_weights"]
 
 _SHOWN = 3
 
 
-def load_weights(network: nn.Module, weights: Weights, *, data_root: Path) -> None:
+def load_weights(
+    network: nn.Module, weights: Weights, *, data_root: Path, downloads: Path | None = None
+) -> None:
     """Load all weights of a network in place; names are the network's own.
+
+    Args:
+        network: The network.
+        weights: What the manifest says.
+        data_root: Folder that holds one folder per claim of `pvc://` URIs.
+        downloads: Where an `s3://` URI's file goes; without it such a URI is refused.
 
     Raises:
         UserError: The file is missing, or its names or shapes are not the network's.
         CheckpointRefusedError: It is not what `sha256` says, or no safetensors file.
     """
-    path = resolve_uri(weights.uri, data_root=data_root)
     try:
+        path = localize(
+            weights.uri, data_root=data_root, downloads=downloads, prefix=ENV_PREFIX_MODEL
+        )
         content = path.read_bytes()
     except OSError as error:
         raise UserError(
-            f"model.weights.uri {weights.uri} must be a file but {path}: {error.strerror}"
+            f"model.weights.uri {weights.uri} must be a file but {error.filename}: {error.strerror}"
         ) from error
     found = hashlib.sha256(content).hexdigest()
     if weights.sha256 is not None and found != weights.sha256:

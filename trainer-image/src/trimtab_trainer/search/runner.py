@@ -18,6 +18,7 @@ from trimtab_trainer.search.space import Point
 from trimtab_trainer.search.stopping import AbstractStopper
 from trimtab_trainer.search.study import Proposal
 from trimtab_trainer.search.verdict import Verdict
+from trimtab_trainer.supervision import PULSE_SECONDS, Wishes
 
 __all__ = ["AbstractTrialListener", "RunningTrial", "Stopping", "TrialRunner"]
 
@@ -83,6 +84,10 @@ class TrialRunner:
     """Whether a trial's micro-batches can be halved so many times."""
     limits: Sequence[TrialLimit] = ()
     stopping: Stopping | None = None
+    heed: Callable[[], Wishes] = Wishes
+    """Asked between events for what is wanted now; what it raises ends the search."""
+    pulse: float = PULSE_SECONDS
+    """Seconds after which it is asked again although nothing happened."""
     is_team: bool = False
     """Whether the work runs in all processes of a slot."""
     attempt: int = 1

@@ -109,6 +109,15 @@ class Study:
         return self._objectives
 
     @property
+    def num_trials(self) -> int:
+        """Return how many trials there are to be in all."""
+        return self._num_trials
+
+    def resize(self, num_trials: int) -> None:
+        """Change how many trials there are to be in all; those that run are not touched."""
+        self._num_trials = num_trials
+
+    @property
     def known(self) -> tuple[TrialReport, ...]:
         """Return those results of an earlier job that guide the search."""
         return self._known

@@ -49,7 +49,8 @@ def run_search(
 ) -> Iterator[TrialReport]:
     """Run trials until all were run, the space is exhausted, or the primary goal is reached.
 
-    What still runs when the goal is reached is stopped and leaves no record.
+    What still runs when the goal is reached, or when fewer trials are wanted than have ended, is
+    stopped and leaves no record.
 
     Args:
         study: Into which earlier trials, if any, were replayed.
@@ -67,12 +68,13 @@ def run_search(
         TrainerError: An error that ends the job by the failure policy, as the trial raised it.
     """
     search = _Search(study, runner, executor, clock, start=clock(), trials=list(trials))
-    search.fill_slots()
+    search.heed()
     while search.running:
         for trial in search.wait():
             yield trial
             search.limit_failures(trial)
             search.fill_slots()
+        search.heed()
 
 
 @dataclass(slots=True)
@@ -86,13 +88,28 @@ class _Search:
     start: float
     trials: list[TrialReport]
     running: dict[int, RunningTrial] = field(default_factory=dict)
+    most: int = field(init=False)
+    """Trials that may run at a time."""
+
+    def __post_init__(self) -> None:
+        self.most = self.executor.slots
+
+    def heed(self) -> None:
+        """Do what is wanted now."""
+        wishes = self.runner.heed()
+        if wishes.parallel_trials is not None:
+            self.most = min(wishes.parallel_trials, self.executor.slots)
+        if wishes.num_trials is not None:
+            self.study.resize(wishes.num_trials)
+        self.fill_slots()
 
     def fill_slots(self) -> None:
-        if self._is_goal_reached():
+        if self._is_goal_reached() or len(self.trials) >= self.study.num_trials:
             self._stop_running()
             return
-        for slot in range(self.executor.slots):
-            proposal = None if slot in self.running else self.study.ask()
+        free = [slot for slot in range(self.executor.slots) if slot not in self.running]
+        for slot in free[: max(0, self.most - len(self.running))]:
+            proposal = self.study.ask()
             if proposal is not None:
                 self._start(slot, proposal)
 
@@ -125,11 +142,14 @@ class _Search:
     def wait(self) -> Iterator[TrialReport]:
         """Act on what happened; yield the trials that ended."""
         silent_at = min(trial.heard for trial in self.running.values()) + self.runner.timeout
-        for event in self.executor.events(max(0.0, silent_at - self.clock())):
+        patience = max(0.0, min(self.runner.pulse, silent_at - self.clock()))
+        for event in self.executor.events(patience):
             ended = self._take(event)
             if ended is not None:
                 yield ended
         for slot, trial in list(self.running.items()):
+            if self.executor.is_waiting(slot):
+                trial.heard = self.clock()  # it has nothing to say before it has a place
             if self.clock() - trial.heard > self.runner.timeout:
                 self.executor.stop(slot)
                 ended = self._end(Done(slot, None, self._describe_silence()))

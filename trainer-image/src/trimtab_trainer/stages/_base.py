@@ -26,18 +26,27 @@ from trimtab_api.reports import (
 )
 from trimtab_api.stages import StageName, StageReason, StageState
 from trimtab_api.techniques import DENSE, PRUNED
-from trimtab_api.v1alpha1.goals import TargetDevice
+from trimtab_api.v1alpha1.goals import Target, TargetDevice
 from trimtab_api.v1alpha1.job import OptimizationJob, Spec
-from trimtab_api.v1alpha1.status import BestTrial, FailureClass
+from trimtab_api.v1alpha1.status import BestTrial, FailureClass, Status
 from trimtab_trainer.context import RunContext
-from trimtab_trainer.errors import OutOfMemoryError, TrainerError, UserError
+from trimtab_trainer.errors import OutOfMemoryError, RunStoppedError, TrainerError, UserError
 from trimtab_trainer.execution._base import AbstractExecutor, Done, Failure, WorkFunction
+from trimtab_trainer.execution.shares import share_cores
 from trimtab_trainer.exporting.artifact import digest_artifact
 from trimtab_trainer.ledger import Ledger
 from trimtab_trainer.reporting._base import AbstractReporter, WarningRaised
 from trimtab_trainer.stages._trouble import TroubleWatch
 from trimtab_trainer.storage.filesystem import atomic_write
-from trimtab_trainer.storage.patience import patiently
+from trimtab_trainer.storage.mirror import fetch_named
+from trimtab_trainer.storage.patience import is_passing, patiently
+from trimtab_trainer.supervision import (
+    PULSE_SECONDS,
+    AbstractSupervisor,
+    NobodyWatches,
+    Snapshot,
+    Wishes,
+)
 
 __all__ = ["AbstractStage", "Facts", "Run", "StageResult"]
 
@@ -90,9 +99,14 @@ class Run:
 
     context: RunContext
     job: OptimizationJob
-    """As written."""
+    """As written, with the number of trials that is wanted now."""
     executor: AbstractExecutor
     reporter: AbstractReporter
+    supervisor: AbstractSupervisor = field(default_factory=NobodyWatches)
+    check_fence: Callable[[], object] = lambda: None
+    """Called before each write; raises FencedError once a later attempt has begun."""
+    look: Callable[[], Snapshot] = lambda: Snapshot(Status())
+    """Gives what is known of the run; the journal sets it."""
     facts: Facts | None = None
     ledger: Ledger | None = None
     trials: list[TrialReport] = field(default_factory=list)
@@ -109,6 +123,8 @@ class Run:
     candidates: list[CandidateReport] = field(default_factory=list)
     devices: dict[str, TargetDevice] = field(default_factory=dict)
     """Target → where it was measured."""
+    machine: dict[str, object] = field(default_factory=dict)
+    """What the work runs on: node, versions, processor."""
     measured: bool = False
     """Whether the final benchmark ran."""
     warnings: list[str] = field(default_factory=list)
@@ -134,6 +150,24 @@ class Run:
         best = self.best
         parameters = {entry.name: entry.value for entry in best.parameters} if best else {}
         return self.spec_with(parameters)
+
+    @property
+    def targets_here(self) -> tuple[Target, ...]:
+        """Return the targets whose final figures this run measures itself, expanded."""
+        is_local = self.context.is_local
+        return tuple(entry for entry in self.spec.targets if is_local or not entry.node_selector)
+
+    @property
+    def trial_cores(self) -> int:
+        """Return the cores of a slot while all slots work, over all its processes."""
+        size = self.executor.workers_per_slot
+        processes = self.executor.slots * size
+        return size * share_cores(self.context.cores, self.context.machines, processes)
+
+    def _cores_alone(self, *, as_team: bool) -> int:
+        """Return the cores of slot 0 while the others are idle."""
+        size = self.executor.workers_per_slot if as_team else 1
+        return self.context.cores * min(size, self.context.machines)
 
     def spec_with(self, parameters: dict[str, Any]) -> Spec:
         """Return the expanded spec of one trial.
@@ -208,10 +242,12 @@ class Run:
         Raises:
             TrainerError: The work's own, or UserError where user code raised; the traceback
                 is in the run folder's `logs/`.
+            RunStoppedError: As for `heed`.
+            FencedError: As for `heed`.
         """
         for losses in itertools.count(1):
             submit = self.executor.submit_team if as_team else self.executor.submit
-            submit(0, work, threads=self.context.cores, **arguments)
+            submit(0, work, threads=self._cores_alone(as_team=as_team), **arguments)
             done = self._wait(on_progress)
             if done.failure is None:
                 return done.value
@@ -223,22 +259,57 @@ class Run:
 
     def _wait(self, on_progress: Callable[[Any], None]) -> Done:
         while True:
-            for event in self.executor.events():
+            self.heed()
+            for event in self.executor.events(PULSE_SECONDS):
                 if isinstance(event, Done):
                     self.trouble.clear(event.slot)
                     return event
                 if not self.trouble.note(event.payload, event.slot):
                     on_progress(event.payload)
 
+    def heed(self) -> Wishes:
+        """Show that the run is alive, and return what is wanted of it now.
+
+        Raises:
+            RunStoppedError: It is to end.
+            FencedError: A later attempt has begun.
+        """
+        wishes = self.supervisor.ask(self.look)
+        if wishes.stop:
+            raise RunStoppedError("the run was asked to stop")
+        try:
+            self.check_fence()
+        except OSError as error:
+            # Storage that is away for a moment holds up nothing that does not write.
+            if not is_passing(error):
+                raise
+        return wishes
+
     def store(self, write: Callable[[], None]) -> None:
         """Write to storage; while it is full or away, wait and tell so.
 
         Raises:
             OSError: One that does not pass by itself.
+            FencedError: A later attempt has begun; nothing was written.
         """
-        for trouble in patiently(write):
+
+        def write_inside_fence() -> None:
+            self.check_fence()
+            write()
+
+        for trouble in patiently(write_inside_fence):
             self.trouble.note(trouble, _DRIVER)
+            self.supervisor.ask(self.look)
         self.trouble.clear(_DRIVER)
+
+    def fetch(self, *paths: Path) -> None:
+        """Bring here what slots stored at and below some paths; wait as for `store`.
+
+        Raises:
+            OSError: One that does not pass by itself.
+            FencedError: A later attempt has begun.
+        """
+        self.store(lambda: fetch_named(paths))
 
     def keep_traceback(self, name: str, traceback: str) -> None:
         """Write a traceback into the run folder's logs."""

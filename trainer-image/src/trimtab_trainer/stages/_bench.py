@@ -29,13 +29,14 @@ CUTS_KEY = "trimtab.cuts"
 """Key of a pruned checkpoint's metadata under which its cuts stand."""
 
 _EXAMPLE_SAMPLES = 2
+_DOWNLOADS = "downloads"
 
 
 @dataclass(slots=True)
 class Bench:
     """Loaded data, one data set at a time."""
 
-    code_dir: Path
+    code_dir: Path | None
     data_root: Path
     cache_dir: Path
     """Where data are kept once for all processes of this node (`dataset.cache: Node`)."""
@@ -58,6 +59,7 @@ class Bench:
                 data_root=self.data_root,
                 num_classes=read_num_classes(spec.model.args),
                 cache=NodeCache(self.cache_dir),
+                downloads=self.cache_dir / _DOWNLOADS,
             )
             self._key = key
         return self._data
@@ -83,6 +85,7 @@ class Bench:
             image_size=spec.dataset.image_size,
             code_dir=self.code_dir,
             data_root=self.data_root,
+            downloads=self.cache_dir / _DOWNLOADS,
         )
         return model.to(self.device(spec))
 

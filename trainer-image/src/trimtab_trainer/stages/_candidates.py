@@ -80,7 +80,9 @@ def add_candidate(
     )
     candidate = _with_sizes(run, candidate)
     beside = [parent, candidate] if parent else [candidate]
-    measured = {entry.id: entry for entry in measure_side_by_side(run, beside)}
+    # A gate needs times; those of this machine stand in for a target that is placed elsewhere.
+    timed = measure_side_by_side(run, beside, run.spec.targets)
+    measured = {entry.id: entry for entry in timed}
     if parent is None:
         set_baseline(run, measured[recipe.name])
     judged = judge(run, measured[recipe.name], parent=measured[parent.id] if parent else None)
@@ -143,14 +145,16 @@ def set_baseline(run: Run, dense: CandidateReport) -> None:
     run.ledger.spent.update(spent)
 
 
-def measure_side_by_side(run: Run, candidates: Iterable[CandidateReport]) -> list[CandidateReport]:
-    """Time candidates in turn on every target and return them with those figures.
+def measure_side_by_side(
+    run: Run, candidates: Iterable[CandidateReport], targets: Sequence[Target]
+) -> list[CandidateReport]:
+    """Time candidates in turn on these targets and return them with those figures.
 
     Where the dense model is among them, they get their speedup against it. A target whose
     measuring fails has no figures, and a warning.
     """
     measured = list(candidates)
-    for target in run.spec.targets:
+    for target in targets:
         files = {
             entry.id: run.context.root / file.artifact
             for entry in measured

@@ -4,6 +4,7 @@ Called by stage search. The results are copied into the run folder at its first 
 later start proposes the same trials, whatever becomes of the earlier job.
 """
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,8 +14,8 @@ from trimtab_api.v1alpha1.status import TrialState
 from trimtab_trainer.errors import TrainerError, UserError
 from trimtab_trainer.search.records import TrialRecord
 from trimtab_trainer.stages._base import Run
-from trimtab_trainer.storage.filesystem import read_json, write_json
-from trimtab_trainer.storage.trial_log import read_any_log
+from trimtab_trainer.storage.filesystem import list_folders, read_json, write_json
+from trimtab_trainer.storage.trial_log import find_newest_log, read_any_log
 
 __all__ = ["WARM_START", "find_known_trials"]
 
@@ -50,12 +51,21 @@ def _parse(document: Any) -> list[TrialReport]:
         ) from error
 
 
+def _find_log(run: Run, job: str) -> Path | None:
+    """Return the newest trial log of a job; in a cluster it may have had several attempts."""
+    root = run.context.root
+    if run.context.is_local:
+        return find_newest_log([root.parent / job])
+    jobs = list_folders(root.parents[2] / job)  # those that had this name one after another
+    return find_newest_log(attempt for each in jobs for attempt in list_folders(each))
+
+
 def _copy_trials(run: Run, job: str) -> list[TrialReport]:
-    log = run.context.root.parent / job / "trials"
-    if not log.is_file() or log.parent == run.context.root:
+    log = _find_log(run, job)
+    if log is None or log.parent == run.context.root:
         raise UserError(
-            f"search.warmStart.fromJob must name an earlier job whose run folder lies beside this"
-            f" one but {job} has no trial log {log} of its own"
+            f"search.warmStart.fromJob must name an earlier job whose folder lies beside this"
+            f" one's but {job} has no trial log of its own there"
         )
     try:
         trials = [TrialRecord.from_json(record).trial for record in read_any_log(log)]

@@ -17,6 +17,7 @@ from trimtab_api.v1alpha1.goals import Target, TargetDevice
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_api.v1alpha1.train import Precision as PrecisionSettings
 from trimtab_trainer.benchmarking.latency import measure
+from trimtab_trainer.environment import describe_environment
 from trimtab_trainer.models.globs import match_layers
 from trimtab_trainer.models.preflight import check_model
 from trimtab_trainer.models.profile import count_flops, count_parameters
@@ -24,7 +25,7 @@ from trimtab_trainer.stages._bench import Bench, make_example
 from trimtab_trainer.storage.patience import StorageTrouble
 from trimtab_trainer.training.precision import Precision, read_hardware, resolve_precision
 
-__all__ = ["inspect_job", "measure_files"]
+__all__ = ["inspect_job", "inspect_machine", "measure_files"]
 
 SilentWork = Generator[StorageTrouble | None, None, dict[str, Any]]
 
@@ -55,6 +56,13 @@ def inspect_job(bench: Bench, *, spec: Spec, threads: int) -> SilentWork:
         "skipped": data.skipped,
         "data_warnings": data.warnings,
     }
+
+
+def inspect_machine(bench: Bench, *, threads: int) -> SilentWork:
+    """Return what the work of a run runs on; a driver in a cluster is elsewhere."""
+    del bench
+    yield None
+    return describe_environment(threads)
 
 
 def _resolve_precision(spec: Spec, model: nn.Module, device: str) -> Precision:

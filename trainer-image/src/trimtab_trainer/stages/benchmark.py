@@ -51,11 +51,15 @@ class BenchmarkStage(AbstractStage):
         )
         run.devices = {}
         fresh = [_without_times(entry) for entry in run.candidates]
-        measured = self._time_other_formats(run, measure_side_by_side(run, fresh))
+        measured = measure_side_by_side(run, fresh, run.targets_here)
+        measured = self._time_other_formats(run, measured)
         by_name = {candidate.id: candidate for candidate in measured}
         set_baseline(run, by_name[DENSE])
+        # Without times of its own, the verdict of the gate is all there is.
         run.candidates = [
             judge(run, candidate, parent=by_name.get(candidate.parent or ""))
+            if run.targets_here
+            else candidate
             for candidate in measured
         ]
         for candidate in run.candidates:
@@ -83,7 +87,9 @@ class BenchmarkStage(AbstractStage):
         self, run: Run, candidates: list[CandidateReport]
     ) -> list[CandidateReport]:
         """Time, as the first target says, what its runtime does not take; note it at the files."""
-        first = run.spec.targets[0]
+        if not run.targets_here:
+            return candidates
+        first = run.targets_here[0]
         for form in plan_formats(run.spec):
             files = {
                 entry.id: run.context.root / file.artifact

@@ -16,7 +16,7 @@ from trimtab_api.stages import StageName, StageReason, StageState
 from trimtab_api.techniques import plan_formats, plan_target_formats
 from trimtab_api.v1alpha1.export import ExportFormat
 from trimtab_trainer.errors import ExportFailedError
-from trimtab_trainer.exporting.artifact import digest_artifact
+from trimtab_trainer.exporting.artifact import artifact_files, digest_artifact
 from trimtab_trainer.reporting._base import StageProgress
 from trimtab_trainer.stages._base import AbstractStage, Run, StageResult
 from trimtab_trainer.stages._candidates import restore_candidates
@@ -52,7 +52,9 @@ class ExportStage(AbstractStage):
 
     def _check_files(self, run: Run, candidate: CandidateReport) -> None:
         for file in candidate.files:
-            found = digest_artifact(run.context.root / file.artifact)
+            path = run.context.root / file.artifact
+            run.fetch(*artifact_files(path))
+            found = digest_artifact(path)
             if found != file.digest:
                 raise ExportFailedError(
                     f"{file.artifact} must have sha256 {file.digest} but has {found}"

@@ -5,7 +5,6 @@ beaten: stage train takes them.
 """
 
 import math
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -18,6 +17,7 @@ from trimtab_api.feasibility import trial_limits
 from trimtab_api.reports import ImportanceReport, TrialReport
 from trimtab_api.selection import metric_direction
 from trimtab_api.stages import StageName
+from trimtab_api.v1alpha1.job import OptimizationJob
 from trimtab_api.v1alpha1.search import Search
 from trimtab_trainer.errors import TooManyFailedTrialsError
 from trimtab_trainer.reporting._base import NewBest, StageStarted, TrialEnded
@@ -32,7 +32,9 @@ from trimtab_trainer.stages._base import AbstractStage, Run, StageResult
 from trimtab_trainer.stages._fit import can_shrink, fit, unfinished
 from trimtab_trainer.stages._trial_listener import TrialListener
 from trimtab_trainer.stages._warm_start import find_known_trials
+from trimtab_trainer.storage.filesystem import discard, list_folders
 from trimtab_trainer.storage.trial_log import TrialLog
+from trimtab_trainer.supervision import Wishes
 
 __all__ = ["SearchStage", "read_trials"]
 
@@ -105,9 +107,9 @@ class SearchStage(AbstractStage):
                 f"at least one trial must succeed but none of {len(run.trials)} did:"
                 f" {_describe_ends(run.trials)}"
             )
-        for folder in run.context.checkpoints.glob("trial-*"):
-            if folder != run.trial_checkpoint(best.trial):
-                shutil.rmtree(folder, ignore_errors=True)
+        for folder in list_folders(run.context.checkpoints):
+            if folder.name.startswith("trial-") and folder != run.trial_checkpoint(best.trial):
+                discard(folder)
         search = _require_expanded(run)
         importance = rank_parameters(
             run.trials, search.parameters or (), run.spec.objectives, seed=run.spec.seed
@@ -160,13 +162,19 @@ def _make_runner(run: Run, log: TrialLog, search: Search) -> TrialRunner:
         return {
             "spec": run.spec_with(proposal.parameters),
             "folder": run.trial_checkpoint(proposal.number),
-            "threads": max(1, run.context.cores // run.executor.slots),
+            "threads": run.trial_cores,
             "shrinks": shrinks,
             "keeps_limits": True,
         }
 
     def is_shrinkable(proposal: Proposal, shrinks: int) -> bool:
         return can_shrink(run.spec_with(proposal.parameters), shrinks)
+
+    def heed() -> Wishes:
+        wishes = run.heed()
+        if wishes.num_trials is not None:
+            run.job = _with_num_trials(run.job, wishes.num_trials)
+        return wishes
 
     return TrialRunner(
         objectives=run.spec.objectives,
@@ -182,7 +190,18 @@ def _make_runner(run: Run, log: TrialLog, search: Search) -> TrialRunner:
         attempt=run.context.attempt,
         record=record,
         listener=TrialListener(run),
+        heed=heed,
     )
+
+
+def _with_num_trials(job: OptimizationJob, num_trials: int) -> OptimizationJob:
+    """Return the job as if its manifest asked for so many trials, so that its results say so."""
+    search = job.spec.stages.search
+    if search is None or search.num_trials == num_trials:
+        return job
+    changed = search.model_copy(update={"num_trials": num_trials})
+    stages = job.spec.stages.model_copy(update={"search": changed})
+    return job.model_copy(update={"spec": job.spec.model_copy(update={"stages": stages})})
 
 
 def _make_stopping(run: Run, search: Search) -> Stopping | None:
@@ -247,5 +266,5 @@ def _keep_best_weights(run: Run, trial: TrialReport) -> None:
     beaten = trial.number
     if after is not None and after.trial == trial.number:
         beaten = before.trial if before is not None else -1
-    shutil.rmtree(run.trial_checkpoint(beaten), ignore_errors=True)
-    shutil.rmtree(unfinished(run.trial_checkpoint(trial.number)), ignore_errors=True)
+    discard(run.trial_checkpoint(beaten))
+    discard(unfinished(run.trial_checkpoint(trial.number)))

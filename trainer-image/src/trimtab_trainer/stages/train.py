@@ -4,7 +4,6 @@ Where the search already trained exactly this recipe with this seed, its weights
 training again would repeat them and cost as much as a trial.
 """
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from trimtab_trainer.stages._fit import (
     unfinished,
 )
 from trimtab_trainer.stages._memory import shrink_until_it_fits
+from trimtab_trainer.storage.filesystem import discard
 from trimtab_trainer.training.checkpoint import load_checkpoint
 from trimtab_trainer.training.loop import StepProgress
 
@@ -117,7 +117,8 @@ class TrainStage(AbstractStage):
                 on_progress=course.follow,
             ),
         )
-        shutil.rmtree(unfinished(folder), ignore_errors=True)
+        discard(unfinished(folder))
+        run.fetch(folder)
         return self._finish(run, folder, metrics, course.epochs, f"{len(course.epochs)} epochs")
 
     def _take_from_search(self, run: Run) -> StageResult | None:
@@ -126,6 +127,7 @@ class TrainStage(AbstractStage):
         if trial is None:
             return None
         folder = run.trial_checkpoint(trial.number)
+        run.fetch(folder)
         try:
             load_checkpoint(folder)
         except CheckpointRefusedError as error:

@@ -1,18 +1,31 @@
 """Files that are either there and whole, or not there.
 
 Called by everything that leaves something behind: checkpoints, exported models, stage entries,
-reports. A crash at any instruction leaves the old content or the new one, never a part.
+reports. A crash at any instruction leaves the old content or the new one, never a part. Where a
+mirror covers a file, it is stored there first.
 """
 
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["atomic_write", "read_json", "staged", "sync_folder", "write_json"]
+from trimtab_trainer.storage.mirror import find_mirror
+
+__all__ = [
+    "atomic_write",
+    "discard",
+    "list_folders",
+    "read_json",
+    "remove",
+    "staged",
+    "sync_folder",
+    "write_json",
+]
 
 
 @contextmanager
@@ -32,6 +45,7 @@ def staged(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
+        find_mirror(path).publish(temporary, path)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -71,6 +85,35 @@ def read_json(path: Path) -> Any | None:
     except FileNotFoundError:
         return None
     return json.loads(content)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; nothing there is no error.
+
+    Raises:
+        OSError: The file system refuses.
+    """
+    find_mirror(path).remove(path)
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def discard(path: Path) -> None:
+    """Remove what nobody needs any more; what cannot be removed now stays."""
+    with suppress(OSError):
+        remove(path)
+
+
+def list_folders(folder: Path) -> list[Path]:
+    """Return the folders in a folder, those that only storage has included; none without it.
+
+    Raises:
+        OSError: The file system refuses.
+    """
+    here = {path.name for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else set()
+    return [folder / name for name in sorted(here | find_mirror(folder).list_folders(folder))]
 
 
 def sync_folder(folder: Path) -> None:

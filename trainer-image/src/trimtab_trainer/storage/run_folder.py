@@ -5,7 +5,6 @@ entries, checkpoints, artifacts, logs and the reports lie in it.
 """
 
 import fcntl
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_trainer.errors import StudyMismatchError, UserError
-from trimtab_trainer.storage.filesystem import read_json, write_json
+from trimtab_trainer.storage.filesystem import read_json, remove, write_json
 from trimtab_trainer.storage.spec_changes import describe_changes
 
 __all__ = ["clear_folder", "enter_attempt", "enter_data", "lock_folder"]
@@ -61,14 +60,12 @@ def lock_folder(folder: Path) -> Iterator[None]:
 def clear_folder(folder: Path) -> None:
     """Remove what a run left; other files are not touched."""
     for name in _CONTENT:
-        path = folder / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        remove(folder / name)
 
 
-def enter_attempt(folder: Path, *, name: str, fingerprint: str, spec: Spec) -> int:
+def enter_attempt(
+    folder: Path, *, name: str, fingerprint: str, spec: Spec, attempt: int | None = None
+) -> int:
     """Say that a start begins and return its number, counted from 1.
 
     A folder in which nothing is finished, such as after a manifest that cannot work, is taken over
@@ -79,6 +76,7 @@ def enter_attempt(folder: Path, *, name: str, fingerprint: str, spec: Spec) -> i
         name: The job.
         fingerprint: Of its fields that cannot change.
         spec: As written, to say what changed.
+        attempt: Its number where others count the starts; None = the next one.
 
     Raises:
         StudyMismatchError: The folder belongs to another study, which has results.
@@ -89,10 +87,10 @@ def enter_attempt(folder: Path, *, name: str, fingerprint: str, spec: Spec) -> i
             raise _mismatch(folder, identity["fingerprint"], fingerprint, spec)
         clear_folder(folder)
         identity = {"attempt": 0}
-    attempt = int(identity["attempt"]) + 1
-    entered = {**identity, "name": name, "fingerprint": fingerprint, "attempt": attempt}
+    number = int(identity["attempt"]) + 1 if attempt is None else attempt
+    entered = {**identity, "name": name, "fingerprint": fingerprint, "attempt": number}
     write_json(folder / _IDENTITY, entered)
-    return attempt
+    return number
 
 
 def enter_data(folder: Path, digest: str) -> None:

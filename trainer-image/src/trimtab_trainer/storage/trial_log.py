@@ -3,12 +3,14 @@
 Written by the search through its caller, read at every start to rebuild the study. The first line
 names the study and the schema. Each checksum covers all lines before it too, so a record that was
 changed, lost, moved or taken from another log does not pass. What a record means is left to the
-search. One process writes at a time; the run folder's lock sees to that.
+search. One process writes at a time; the run folder's lock or the fence of a job sees to that.
+Where a mirror covers the file, each record is an object there, stored before it is appended here.
 """
 
 import json
 import os
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,12 @@ from typing import Any
 from trimtab_trainer.errors import StudyMismatchError, TrialLogCorruptError
 from trimtab_trainer.storage.filesystem import sync_folder
 from trimtab_trainer.storage.hashes import canonical_json
+from trimtab_trainer.storage.mirror import find_mirror
 
-__all__ = ["TrialLog", "read_any_log"]
+__all__ = ["LOG_NAME", "TrialLog", "find_newest_log", "read_any_log"]
+
+LOG_NAME = "trials"
+"""Name of the log in a run folder."""
 
 _SCHEMA = 1
 
@@ -74,6 +80,7 @@ class TrialLog:
             TrialLogCorruptError: As for `read`, at the first call.
             StudyMismatchError: As for `read`, at the first call.
             ValueError: A number of the record is NaN or infinite.
+            FencedError: Another process wrote this record into storage.
             OSError: The file system refuses.
         """
         if self._position is None:
@@ -85,6 +92,7 @@ class TrialLog:
 
     def _write(self, position: _Position, record: dict[str, Any]) -> _Position:
         crc, line = _encode(position.sequence, self._attempt, record, position.crc)
+        find_mirror(self._path).append_log(self._path, position.sequence, line)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         # Only the first line may make the file: a log that vanished must not begin with a hole.
         is_new = position.sequence == 0 and not self._path.exists()
@@ -98,6 +106,7 @@ class TrialLog:
 
     def _load(self) -> tuple[list[dict[str, Any]], _Position]:
         """Return the records without the header, and where the next one goes."""
+        find_mirror(self._path).fetch_log(self._path)
         try:
             data = self._path.read_bytes()
         except FileNotFoundError:
@@ -113,6 +122,21 @@ class TrialLog:
                 f"trial log {self._path} belongs to study {_name_study(header)} but the job is"
                 f" study {_name_study(self._header)}"
             )
+
+
+def find_newest_log(folders: Iterable[Path]) -> Path | None:
+    """Return the trial log, of those in some run folders, that was written last; None without any.
+
+    Raises:
+        TrialLogCorruptError: A record of one is missing in storage.
+        OSError: The storage does not answer.
+    """
+    logs = [folder / LOG_NAME for folder in folders]
+    for log in logs:
+        find_mirror(log).fetch_log(log)
+    written = (log for log in logs if log.is_file())
+    # Buckets tell whole seconds; the log that goes on from another one is the longer.
+    return max(written, key=lambda log: (log.stat().st_mtime, log.stat().st_size), default=None)
 
 
 def read_any_log(path: Path) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from trimtab_trainer.errors import CheckpointRefusedError
-from trimtab_trainer.storage.filesystem import atomic_write, read_json, write_json
+from trimtab_trainer.storage.filesystem import atomic_write, read_json, remove, write_json
 from trimtab_trainer.storage.patience import is_passing
 from trimtab_trainer.training.state import TrainingState
 from trimtab_trainer.training.tensor_file import parse_tensors, render_tensors
@@ -138,7 +138,7 @@ class CheckpointSeries:
             if path not in kept and (
                 _MANIFEST.fullmatch(path.name) or _TENSORS.fullmatch(path.name)
             ):
-                path.unlink(missing_ok=True)
+                remove(path)
 
     def _manifest_path(self, epoch: int) -> Path:
         return self._folder / f"epoch-{epoch:07}.json"

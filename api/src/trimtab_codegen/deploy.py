@@ -1,0 +1,145 @@
+"""The plain manifests that install the operator: `kubectl apply --server-side -f deploy/`.
+
+Called by `__main__`, which writes them to `deploy/`. The ClusterRole is made from the table that
+the operator's own requests are made from.
+"""
+
+from typing import Any
+
+from trimtab_api.labels import LABEL_NAME, MANAGED_BY, NAME
+from trimtab_codegen.crd import build_crd
+from trimtab_operator.cluster.kinds import CLUSTER_RULES
+
+__all__ = ["build_deploy", "build_operator_manifests"]
+
+_NAMESPACE = "trimtab-system"
+_VERSION = "0.1.0"
+_LABELS = {LABEL_NAME: NAME, "app.kubernetes.io/component": "operator"}
+_PORT = 8080
+# Longer than kopf's own patience, so that it is not cut in the middle of a pass.
+_GRACE_SECONDS = 30
+
+
+def build_deploy() -> tuple[dict[str, Any], ...]:
+    """Return all manifests, in the order in which they are to be applied."""
+    namespace, *rest = build_operator_manifests()
+    return (namespace, build_crd(), *rest)
+
+
+def build_operator_manifests() -> tuple[dict[str, Any], ...]:
+    """Return the manifests without the definition of OptimizationJob, the Namespace first."""
+    return (
+        _build_namespace(),
+        _build_account(),
+        _build_cluster_role(),
+        _build_binding(),
+        _build_deployment(),
+    )
+
+
+def _build_namespace() -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": _NAMESPACE,
+            "labels": {LABEL_NAME: NAME, "pod-security.kubernetes.io/enforce": "restricted"},
+        },
+    }
+
+
+def _metadata(*, is_namespaced: bool = True) -> dict[str, Any]:
+    place = {"namespace": _NAMESPACE} if is_namespaced else {}
+    return {"name": MANAGED_BY, **place, "labels": dict(_LABELS)}
+
+
+def _build_account() -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _metadata()}
+
+
+def _build_cluster_role() -> dict[str, Any]:
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": _metadata(is_namespaced=False),
+        "rules": [
+            {
+                "apiGroups": [rule.group],
+                "resources": list(rule.resources),
+                "verbs": list(rule.verbs),
+            }
+            for rule in CLUSTER_RULES
+        ],
+    }
+
+
+def _build_binding() -> dict[str, Any]:
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": _metadata(is_namespaced=False),
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "ClusterRole",
+            "name": MANAGED_BY,
+        },
+        "subjects": [{"kind": "ServiceAccount", "name": MANAGED_BY, "namespace": _NAMESPACE}],
+    }
+
+
+def _build_deployment() -> dict[str, Any]:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": _metadata(),
+        "spec": {
+            "replicas": 1,
+            # Two operators at once do no harm, but they do everything twice.
+            "strategy": {"type": "Recreate"},
+            "selector": {"matchLabels": dict(_LABELS)},
+            "template": {
+                "metadata": {"labels": dict(_LABELS)},
+                "spec": {
+                    "serviceAccountName": MANAGED_BY,
+                    "terminationGracePeriodSeconds": _GRACE_SECONDS,
+                    "securityContext": {
+                        "runAsNonRoot": True,
+                        "runAsUser": 65532,
+                        "runAsGroup": 65532,
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
+                    "containers": [_build_container()],
+                },
+            },
+        },
+    }
+
+
+def _build_container() -> dict[str, Any]:
+    health = {"path": "/healthz", "port": "health"}
+    return {
+        "name": "operator",
+        "image": f"trimtab-operator:{_VERSION}",
+        "imagePullPolicy": "IfNotPresent",
+        "env": [
+            {"name": "TRIMTAB_OPERATOR_TRAINER_IMAGE", "value": f"trimtab-trainer:{_VERSION}"},
+            {"name": "TRIMTAB_OPERATOR_HEALTH_PORT", "value": str(_PORT)},
+        ],
+        "ports": [{"name": "health", "containerPort": _PORT}],
+        "startupProbe": {"httpGet": health, "periodSeconds": 5, "failureThreshold": 24},
+        "livenessProbe": {
+            "httpGet": health,
+            "periodSeconds": 20,
+            "timeoutSeconds": 5,
+            "failureThreshold": 3,
+        },
+        "resources": {
+            "requests": {"cpu": "100m", "memory": "160Mi"},
+            "limits": {"memory": "512Mi"},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+    }

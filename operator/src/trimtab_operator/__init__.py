@@ -1,0 +1,1 @@
+"""The control plane: OptimizationJobs become Ray clusters, and their reports a status."""

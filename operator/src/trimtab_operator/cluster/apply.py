@@ -1,0 +1,119 @@
+"""Carrying out a plan: server-side apply and guarded deletes, one action after the other.
+
+Nothing is forced, adopted or deleted by name alone. What a person must mend comes back as a
+problem of the job; everything else is raised for the work queue to try again.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, assert_never
+
+from trimtab_api.v1alpha1.conditions import DegradedReason
+from trimtab_operator.cluster.cache import JobKey, WatchCache
+from trimtab_operator.cluster.client import Client
+from trimtab_operator.cluster.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidObjectError,
+    NotFoundError,
+)
+from trimtab_operator.cluster.kinds import OPTIMIZATION_JOB, find_kind
+from trimtab_operator.reconcile.actions import Action, Apply, Delete, DeleteJob, PostEvent
+from trimtab_operator.reconcile.verdict import Problem
+
+__all__ = ["Applier", "describe_problem"]
+
+Json = Mapping[str, Any]
+
+
+class Applier:
+    """Writes what was planned for one job at a time."""
+
+    def __init__(self, client: Client, cache: WatchCache) -> None:
+        self._client = client
+        self._cache = cache
+
+    async def apply(
+        self, job: JobKey, actions: Iterable[Action], seen: Mapping[tuple[str, str], str]
+    ) -> None:
+        """Carry out actions in order, up to the first that fails. Events are not posted here.
+
+        Args:
+            job: Whose actions they are.
+            actions: In order.
+            seen: The uid of each object that there is, by kind and name: what a manifest is
+                applied to must still be that object, and a manifest of no object makes one.
+
+        Raises:
+            ClusterError: Of the first that failed.
+        """
+        for action in actions:
+            match action:
+                case Apply(manifest):
+                    await self._apply(manifest, seen)
+                case Delete():
+                    await self._delete(job, action)
+                case DeleteJob():
+                    await self._delete_job(job, action)
+                case PostEvent():
+                    pass
+                case _:
+                    assert_never(action)
+
+    async def _apply(self, manifest: Json, seen: Mapping[tuple[str, str], str]) -> None:
+        kind = find_kind(manifest["kind"])
+        uid = seen.get((kind.name, manifest["metadata"]["name"]))
+        self._cache.put(kind, await self._client.apply(kind, manifest, uid))
+
+    async def _delete(self, job: JobKey, action: Delete) -> None:
+        try:
+            await self._client.delete(
+                find_kind(action.kind),
+                job.namespace,
+                action.name,
+                uid=action.uid,
+                resource_version=action.resource_version,
+            )
+        except NotFoundError:
+            # Gone already, which is what was wanted; the event is on its way.
+            return
+
+    async def _delete_job(self, job: JobKey, action: DeleteJob) -> None:
+        try:
+            await self._client.delete(
+                OPTIMIZATION_JOB,
+                job.namespace,
+                action.name,
+                uid=action.uid,
+                resource_version=action.resource_version,
+            )
+        except NotFoundError:
+            return
+
+
+def describe_problem(
+    error: ConflictError | ForbiddenError | InvalidObjectError,
+) -> Problem | None:
+    """Return what a person must mend; None where the next try may do.
+
+    Args:
+        error: That ended a plan.
+    """
+    match error:
+        case ForbiddenError():
+            return Problem(
+                DegradedReason.FORBIDDEN,
+                f"the operator may not {error.request}: {error.message}",
+            )
+        case InvalidObjectError():
+            # A definition without a field that the operator needs: the API is too old for it.
+            return Problem(DegradedReason.KUBERAY_MISSING, f"{error.request}: {error.message}")
+        case ConflictError() if error.fields:
+            managers = sorted({conflict.manager for conflict in error.fields})
+            fields = ", ".join(sorted(conflict.field for conflict in error.fields))
+            return Problem(
+                DegradedReason.FIELD_CONFLICT,
+                f"{fields} of {error.request.resource} {error.request.name} belongs to"
+                f" {' and '.join(managers)}",
+            )
+        case _:
+            return None

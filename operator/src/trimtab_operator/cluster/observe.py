@@ -1,0 +1,265 @@
+"""Everything about one job in one `Observed`: from the watches' cache, or read anew.
+
+Called by the reconciler. The cache is good enough to see that nothing is to be done; before a write
+the job, its attempts, their pods and what the write would touch are read from the API server.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trimtab_api.labels import LABEL_JOB_UID
+from trimtab_api.progress import ProgressReport
+from trimtab_api.v1alpha1.job import OptimizationJob
+from trimtab_operator.cluster.cache import JobKey, WatchCache
+from trimtab_operator.cluster.claims import ClaimBook
+from trimtab_operator.cluster.client import Client
+from trimtab_operator.cluster.errors import NotFoundError
+from trimtab_operator.cluster.kinds import (
+    CONFIG_MAP,
+    JOB,
+    OPTIMIZATION_JOB,
+    POD,
+    RAY_JOB,
+    ApiKind,
+    find_kind,
+)
+from trimtab_operator.cluster.reports import ReportReading, read_report
+from trimtab_operator.reconcile.actions import Kind
+from trimtab_operator.reconcile.observed import JobView, Observed, ReportView, silence_key
+from trimtab_operator.reconcile.views import (
+    read_job,
+    read_object,
+    read_pod,
+    read_rayjob,
+    read_target_job,
+)
+from trimtab_operator.resources.names import report_name
+from trimtab_operator.resources.places import list_claims, storage_uri
+
+__all__ = ["Observer", "Sighting"]
+
+Json = Mapping[str, Any]
+ObjectId = tuple[str, str]
+
+_KUBERAY_MISSING = (
+    "the API server knows no rayjobs.ray.io/v1: install KubeRay 1.6 or later; the job starts then"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """What was seen, and what a write needs besides.
+
+    Attributes:
+        observed: For the planner.
+        uids: Of the objects that there are, by kind and name.
+        stale: Why a report was dropped as old or foreign; None where none was.
+    """
+
+    observed: Observed
+    uids: Mapping[ObjectId, str]
+    stale: str | None = None
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What one pass leaves for the next; lost with the process."""
+
+    job: JobView
+    version: str
+    progress: ProgressReport | None = None
+    silence: tuple[str, ...] = ()
+    silent_since: float = 0.0
+
+
+class Observer:
+    """Looks at jobs. One for the whole process."""
+
+    def __init__(
+        self,
+        client: Client,
+        cache: WatchCache,
+        claims: ClaimBook,
+        *,
+        storage_default: str | None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._cache = cache
+        self._claims = claims
+        self._storage_default = storage_default
+        self._monotonic = monotonic
+        self._memory: dict[JobKey, _Memory] = {}
+
+    async def observe(self, key: JobKey) -> Sighting | None:
+        """Return what the watches told of a job; None where it is gone.
+
+        Raises:
+            ClusterError: Where a claim could not be looked up.
+        """
+        document = self._cache.find(OPTIMIZATION_JOB, *key)
+        if document is None:
+            return None
+        children = self._cache.children_of(document["metadata"]["uid"])
+        return await self._sight(key, document, children)
+
+    async def observe_anew(self, key: JobKey, touched: Iterable[ObjectId]) -> Sighting | None:
+        """Return what the API server says of a job; None where it is gone.
+
+        Args:
+            key: Which job.
+            touched: Kinds and names of what is about to be written: read whoever owns them.
+
+        Raises:
+            ClusterError: Where something could not be read.
+        """
+        await self._read(OPTIMIZATION_JOB, key.namespace, key.name)
+        document = self._cache.find(OPTIMIZATION_JOB, *key)
+        if document is None:
+            return None
+        uid = document["metadata"]["uid"]
+        for kind in (RAY_JOB, POD):
+            await self._list(kind, key.namespace, uid)
+        strangers: list[tuple[ApiKind, Json]] = []
+        for name_of_kind, name in sorted(touched):
+            kind = find_kind(name_of_kind)
+            if kind is OPTIMIZATION_JOB or not self._cache.is_served(kind):
+                continue
+            known = self._cache.find(kind, key.namespace, name)
+            if kind is RAY_JOB and known is not None and _label_uid(known) == uid:
+                continue  # it was in the list
+            found = await self._read(kind, key.namespace, name)
+            if found is not None and _label_uid(found) != uid:
+                strangers.append((kind, found))
+        children = [*self._cache.children_of(uid), *strangers]
+        return await self._sight(key, document, children)
+
+    def forget(self, key: JobKey) -> None:
+        """Drop what is remembered of a job that is gone."""
+        self._memory.pop(key, None)
+
+    async def _read(self, kind: ApiKind, namespace: str, name: str) -> Json | None:
+        known = self._cache.find(kind, namespace, name)
+        try:
+            document = await self._client.read(kind, namespace, name)
+        except NotFoundError:
+            if known is not None:
+                self._cache.remove(kind, known)
+            return None
+        if kind is OPTIMIZATION_JOB or _label_uid(document) is not None:
+            self._cache.put(kind, document)
+        return document
+
+    async def _list(self, kind: ApiKind, namespace: str, uid: str) -> None:
+        """Take over what there is of a kind, and drop what is no longer there."""
+        known = [child for owned, child in self._cache.children_of(uid) if owned is kind]
+        try:
+            listed = await self._client.list_children(kind, namespace, f"{LABEL_JOB_UID}={uid}")
+        except NotFoundError:
+            self._cache.set_served(kind, is_served=False)
+            listed = []
+        else:
+            self._cache.set_served(kind, is_served=True)
+        names = {child["metadata"]["name"] for child in listed}
+        for child in known:
+            if child["metadata"]["name"] not in names:
+                self._cache.remove(kind, child)
+        for child in listed:
+            self._cache.put(kind, child)
+
+    async def _sight(
+        self, key: JobKey, document: Json, children: Iterable[tuple[ApiKind, Json]]
+    ) -> Sighting:
+        memory = self._recall(key, document)
+        job = memory.job
+        by_kind = tuple(children)
+        own = tuple(entry for entry in by_kind if _label_uid(entry[1]) == job.meta.uid)
+        rayjobs = tuple(read_rayjob(child) for child in _of(RAY_JOB, own))
+        newest = max((rayjob.attempt for rayjob in rayjobs), default=0)
+        newest = max(newest, job.previous.attempt or 0 if job.previous else 0)
+        reading = self._read_report(own, memory, newest)
+        memory.progress = reading.view.progress
+        observed = Observed(
+            now=self._client.clock.now(),
+            job=job,
+            rayjobs=rayjobs,
+            pods=tuple(read_pod(child) for child in _of(POD, own)),
+            # KubeRay's submitter is a Job too, but measures nothing.
+            target_jobs=tuple(
+                view for view in (read_target_job(child) for child in _of(JOB, own)) if view.target
+            ),
+            objects={
+                (Kind(kind.name), view.meta.name): view
+                for kind, child in by_kind
+                if kind not in _VIEWED_APART or _label_uid(child) != job.meta.uid
+                for view in (read_object(child),)
+            },
+            claims=await self._find_claims(key.namespace, job.job),
+            kuberay_problem=None if self._cache.is_served(RAY_JOB) else _KUBERAY_MISSING,
+            report=reading.view,
+            silent_seconds=self._measure_silence(memory, silence_key(rayjobs, reading.view)),
+        )
+        uids = {
+            (kind.name, child["metadata"]["name"]): child["metadata"]["uid"]
+            for kind, child in by_kind
+        }
+        return Sighting(observed=observed, uids=uids, stale=reading.stale)
+
+    def _recall(self, key: JobKey, document: Json) -> _Memory:
+        """Return the memory of a job; a job that was made anew has none."""
+        metadata = document["metadata"]
+        memory = self._memory.get(key)
+        if memory is None or memory.job.meta.uid != metadata["uid"]:
+            memory = _Memory(read_job(document), metadata["resourceVersion"])
+            self._memory[key] = memory
+        elif memory.version != metadata["resourceVersion"]:
+            memory.job = read_job(document)
+            memory.version = metadata["resourceVersion"]
+        return memory
+
+    def _read_report(
+        self, own: Iterable[tuple[ApiKind, Json]], memory: _Memory, newest: int
+    ) -> ReportReading:
+        job = memory.job
+        name = report_name(job.meta.name)
+        data = next(
+            (
+                child.get("data") or {}
+                for child in _of(CONFIG_MAP, own)
+                if child["metadata"]["name"] == name
+            ),
+            None,
+        )
+        if data is None or job.job is None:
+            return ReportReading(ReportView(progress=memory.progress))
+        targets = tuple(target.name for target in job.job.spec.targets if target.node_selector)
+        return read_report(
+            data, uid=job.meta.uid, targets=targets, newest=newest, last=memory.progress
+        )
+
+    async def _find_claims(self, namespace: str, job: OptimizationJob | None) -> frozenset[str]:
+        if job is None:
+            return frozenset()
+        names = list_claims(job.spec, storage_uri(job.spec, self._storage_default))
+        return frozenset([name for name in names if await self._claims.exists(namespace, name)])
+
+    def _measure_silence(self, memory: _Memory, silence: tuple[str, ...]) -> float:
+        now = self._monotonic()
+        if silence != memory.silence:
+            memory.silence, memory.silent_since = silence, now
+        return now - memory.silent_since
+
+
+_VIEWED_APART = frozenset({RAY_JOB, POD, JOB})
+
+
+def _of(kind: ApiKind, children: Iterable[tuple[ApiKind, Json]]) -> Iterator[Json]:
+    return (child for other, child in children if other is kind)
+
+
+def _label_uid(document: Json) -> str | None:
+    labels = document["metadata"].get("labels") or {}
+    uid = labels.get(LABEL_JOB_UID)
+    return None if uid is None else str(uid)

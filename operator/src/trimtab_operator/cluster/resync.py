@@ -1,0 +1,110 @@
+"""The watches checked against lists, so that a lost event costs one period and no more.
+
+A list of metadata shows which objects differ from what the watches told; only those are read. Kinds
+of which changes are missed again and again while no event comes have a dead watch, for the liveness
+probe to know.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from trimtab_operator.cluster.cache import JobKey, WatchCache, owning_job
+from trimtab_operator.cluster.client import Client
+from trimtab_operator.cluster.errors import NotFoundError
+from trimtab_operator.cluster.kinds import OPTIMIZATION_JOB, WATCHED_KINDS, ApiKind
+
+__all__ = ["Resync"]
+
+
+@dataclass(slots=True)
+class _Span:
+    """The first and the last time that changes were missed."""
+
+    first: float
+    last: float
+
+
+class Resync:
+    """Compares, repairs, and remembers for how long each watch has been missing changes."""
+
+    def __init__(
+        self,
+        client: Client,
+        cache: WatchCache,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._cache = cache
+        self._monotonic = monotonic
+        self._missing: dict[ApiKind, _Span] = {}
+
+    def note_event(self, kind: ApiKind) -> None:
+        """Learn that the watch of a kind is alive."""
+        self._missing.pop(kind, None)
+
+    def blind_seconds(self) -> float:
+        """Return for how long the worst watch has been missing changes; 0 where none is."""
+        return max((span.last - span.first for span in self._missing.values()), default=0.0)
+
+    async def run(self) -> frozenset[JobKey]:
+        """Return the jobs of which something had changed unseen: all where a kind came or went.
+
+        Raises:
+            ClusterError: Where a list or an object could not be read.
+        """
+        changed: set[JobKey] = set()
+        for kind in WATCHED_KINDS:
+            was_served = self._cache.is_served(kind)
+            missed = await self._compare(kind)
+            if self._cache.is_served(kind) is not was_served:
+                changed |= set(self._cache.jobs())
+            elif missed:
+                now = self._monotonic()
+                self._missing.setdefault(kind, _Span(now, now)).last = now
+            changed |= missed
+        return frozenset(changed)
+
+    async def _compare(self, kind: ApiKind) -> set[JobKey]:
+        try:
+            listed = await self._client.list_versions(kind)
+        except NotFoundError:
+            # The kind is not served, or no longer: whatever there was of it is gone.
+            self._cache.set_served(kind, is_served=False)
+            listed = []
+        else:
+            self._cache.set_served(kind, is_served=True)
+        versions = {
+            (entry["namespace"], entry["name"]): entry["resourceVersion"] for entry in listed
+        }
+        for document in self._cache.all_of(kind):
+            metadata = document["metadata"]
+            key = (metadata["namespace"], metadata["name"])
+            if versions.get(key) == metadata["resourceVersion"]:
+                del versions[key]
+            else:
+                versions.setdefault(key, "")
+        missed: set[JobKey] = set()
+        for namespace, name in sorted(versions):
+            missed |= await self._read(kind, namespace, name)
+        return missed
+
+    async def _read(self, kind: ApiKind, namespace: str, name: str) -> set[JobKey]:
+        """Take over what the server has now, and return whose object it is if that is news."""
+        known = self._cache.find(kind, namespace, name)
+        try:
+            document = await self._client.read(kind, namespace, name)
+        except NotFoundError:
+            # The watch may have told it meanwhile.
+            if known is None or self._cache.find(kind, namespace, name) is not known:
+                return set()
+            self._cache.remove(kind, known)
+            document = dict(known)
+        else:
+            if not self._cache.put(kind, document):
+                return set()
+        if kind is OPTIMIZATION_JOB:
+            return {JobKey(namespace, name)}
+        job = owning_job(document)
+        return set() if job is None else {job}

@@ -1,0 +1,71 @@
+"""Everything put together: settings in, a running operator out. Called by `__main__`."""
+
+from dataclasses import fields, replace
+
+from trimtab_operator.cluster.cache import WatchCache
+from trimtab_operator.cluster.claims import ClaimBook
+from trimtab_operator.cluster.client import Client
+from trimtab_operator.cluster.connection import load_connection
+from trimtab_operator.cluster.observe import Observer
+from trimtab_operator.cluster.resync import Resync
+from trimtab_operator.handlers.process import Machinery, run_operator
+from trimtab_operator.handlers.workqueue import Backoff, WorkQueue
+from trimtab_operator.reconcile.plan_settings import PlanSettings
+from trimtab_operator.reconciler import Pace, Reconciler
+from trimtab_operator.resources.child_settings import ChildSettings
+from trimtab_operator.settings import Settings
+
+__all__ = ["build_plan_settings", "run"]
+
+
+async def run(settings: Settings) -> None:
+    """Run the operator until the process is told to stop.
+
+    Raises:
+        ClusterError: Where there are no credentials for the API server.
+        Exception: Whatever ends kopf.
+    """
+    client = Client(await load_connection(), request_seconds=settings.request_seconds)
+    try:
+        machinery = _assemble(client, settings)
+        await run_operator(machinery, health_port=settings.health_port)
+    finally:
+        await client.close()
+
+
+def build_plan_settings(settings: Settings) -> PlanSettings:
+    """Return what the planner goes by."""
+    children = ChildSettings(image=settings.trainer_image, storage_uri=settings.storage_uri)
+    if settings.ray_version is not None:
+        children = replace(children, ray_version=settings.ray_version)
+    plain = PlanSettings(children=children)
+    times = {
+        entry.name: getattr(plain, entry.name) * settings.time_factor
+        for entry in fields(plain)
+        if entry.name != "children"
+    }
+    return replace(plain, **times)
+
+
+def _assemble(client: Client, settings: Settings) -> Machinery:
+    cache = WatchCache()
+    observer = Observer(
+        client,
+        cache,
+        ClaimBook(client, keep_seconds=settings.resync_seconds),
+        storage_default=settings.storage_uri,
+    )
+    reconciler = Reconciler(
+        client,
+        cache,
+        observer,
+        settings=build_plan_settings(settings),
+        pace=Pace(status=settings.status_seconds, event=settings.event_seconds),
+    )
+    backoff = Backoff(settings.first_retry_seconds, settings.longest_retry_seconds)
+    return Machinery(
+        cache=cache,
+        queue=WorkQueue(reconciler.reconcile, backoff),
+        resync=Resync(client, cache),
+        resync_seconds=settings.resync_seconds,
+    )

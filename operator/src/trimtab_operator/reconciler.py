@@ -1,0 +1,256 @@
+"""One pass over one job: observe, plan, apply, say how it is. The only place where these meet.
+
+Called by the work queue. The watches' cache is good enough to see that there is nothing to do; what
+a plan would touch is read anew, and planned again, before anything is written.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from trimtab_api.events import EventReason
+from trimtab_api.v1alpha1.job import API_VERSION, KIND
+from trimtab_api.v1alpha1.status import Status
+from trimtab_operator.cluster.apply import Applier, describe_problem
+from trimtab_operator.cluster.cache import JobKey, WatchCache
+from trimtab_operator.cluster.client import Client
+from trimtab_operator.cluster.errors import (
+    ClusterError,
+    ConflictError,
+    ForbiddenError,
+    InvalidObjectError,
+    NotFoundError,
+)
+from trimtab_operator.cluster.kinds import EVENT, OPTIMIZATION_JOB
+from trimtab_operator.cluster.observe import Observer, Sighting
+from trimtab_operator.reconcile.actions import Action, Apply, Delete, DeleteJob, PostEvent
+from trimtab_operator.reconcile.observed import Observed
+from trimtab_operator.reconcile.plan import plan
+from trimtab_operator.reconcile.plan_settings import PlanSettings
+from trimtab_operator.reconcile.status import next_status
+from trimtab_operator.reconcile.verdict import Plan, Problem
+from trimtab_operator.telemetry.events import Event, EventLimiter, JobReference, build_event
+from trimtab_operator.telemetry.logs import bind_job, get_logger
+
+__all__ = ["Pace", "Reconciler"]
+
+logger = get_logger(__name__)
+
+# What a second look shows may call for more; a third look is the last before a later pass.
+_MOST_LOOKS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How often a job may be written to, in seconds.
+
+    Attributes:
+        status: Between two statuses in which only figures differ.
+        event: Between two events of one reason.
+    """
+
+    status: float = 15.0
+    event: float = 300.0
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What is remembered of a job between passes; losing it costs one write more."""
+
+    uid: str
+    status_written: float = float("-inf")
+    reported_events: dict[int, int] = field(default_factory=dict)
+
+
+class Reconciler:
+    """Runs passes. One for the whole process; no two passes of one job at the same time."""
+
+    def __init__(
+        self,
+        client: Client,
+        cache: WatchCache,
+        observer: Observer,
+        *,
+        settings: PlanSettings,
+        pace: Pace,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._observer = observer
+        self._applier = Applier(client, cache)
+        self._cache = cache
+        self._settings = settings
+        self._pace = pace
+        self._monotonic = monotonic
+        self._limiter = EventLimiter(pace.event)
+        self._memory: dict[JobKey, _Memory] = {}
+
+    async def reconcile(self, key: JobKey) -> float | None:
+        """Bring a job one step further.
+
+        Returns:
+            Seconds until the next pass is due without any event; None where only an event can
+            change anything.
+
+        Raises:
+            ClusterError: Where the API server did not do its part; the pass is to be repeated.
+        """
+        sighting = await self._observer.observe(key)
+        if sighting is None:
+            self._forget(key)
+            return None
+        planned = plan(sighting.observed, self._settings)
+        looked: frozenset[tuple[str, str]] = frozenset()
+        for _ in range(_MOST_LOOKS):
+            touched = _touched_by(planned.actions)
+            if not touched or (looked and touched <= looked):
+                break
+            looked |= touched
+            sighting = await self._observer.observe_anew(key, looked)
+            if sighting is None:
+                self._forget(key)
+                return None
+            planned = plan(sighting.observed, self._settings)
+        with bind_job(
+            namespace=key.namespace, job=key.name, attempt=planned.verdict.attempt or None
+        ):
+            return await self._carry_out(key, sighting, planned)
+
+    async def _carry_out(self, key: JobKey, sighting: Sighting, planned: Plan) -> float | None:
+        failure: ClusterError | None = None
+        problem: Problem | None = None
+        try:
+            await self._applier.apply(key, planned.actions, sighting.uids)
+        except (ConflictError, ForbiddenError, InvalidObjectError) as error:
+            failure, problem = error, describe_problem(error)
+            if problem is None:
+                raise
+        memory = self._recall(key, sighting.observed.job.meta.uid)
+        waiting = await self._publish_status(memory, sighting.observed, planned, problem)
+        news = _news_of_plan(planned.actions) if problem is None else [_degraded(problem)]
+        await self._post_events(memory, sighting, news)
+        if failure is not None:
+            # The status says what a person must mend; the queue tries again by itself.
+            raise failure
+        delays = [delay for delay in (planned.requeue_after, waiting) if delay is not None]
+        return min(delays, default=None)
+
+    async def _publish_status(
+        self, memory: _Memory, observed: Observed, planned: Plan, problem: Problem | None
+    ) -> float | None:
+        """Write the status if it is due, and return how long it must wait otherwise."""
+        status = next_status(observed, planned, self._settings, problem)
+        if status is None or status == observed.job.previous:
+            return None
+        now = self._monotonic()
+        due = memory.status_written + self._pace.status
+        if now < due and not _is_urgent(status, observed.job.previous):
+            return due - now
+        meta = observed.job.meta
+        manifest = {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "metadata": {
+                "name": meta.name,
+                "namespace": observed.job.namespace,
+                "uid": meta.uid,
+            },
+            "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
+        }
+        try:
+            written = await self._client.apply_status(OPTIMIZATION_JOB, manifest)
+        except NotFoundError:
+            return None  # it was deleted meanwhile
+        self._cache.put(OPTIMIZATION_JOB, written)
+        memory.status_written = now
+        return None
+
+    async def _post_events(
+        self, memory: _Memory, sighting: Sighting, actions: Iterable[PostEvent]
+    ) -> None:
+        observed = sighting.observed
+        slot = int(observed.now.timestamp() // self._pace.event)
+        news = [Event(action.reason, action.message, key=str(slot)) for action in actions]
+        if sighting.stale is not None:
+            news.append(Event(EventReason.REPORT_STALE, sighting.stale, key=str(slot)))
+        job = JobReference(observed.job.namespace, observed.job.meta.name, observed.job.meta.uid)
+        for event in (*news, *_news_of_report(memory, observed)):
+            if self._limiter.admit(job.uid, event.reason, self._monotonic()):
+                await self._post(job, event)
+
+    async def _post(self, job: JobReference, event: Event) -> None:
+        logger.info("event", reason=str(event.reason), message=event.message)
+        manifest = build_event(job, event, now=self._client.clock.now())
+        try:
+            await self._client.create(EVENT, job.namespace, manifest)
+        except ConflictError:
+            return  # posted before a restart, or by the operator before this one
+        except ClusterError as error:
+            # An event is a courtesy; the conditions hold the truth.
+            logger.warning("the event was not posted", error=str(error))
+
+    def _recall(self, key: JobKey, uid: str) -> _Memory:
+        """Return the memory of a job; one that was made anew under the name has none."""
+        memory = self._memory.get(key)
+        if memory is not None and memory.uid != uid:
+            self._limiter.forget(memory.uid)
+            memory = None
+        if memory is None:
+            memory = self._memory[key] = _Memory(uid)
+        return memory
+
+    def _forget(self, key: JobKey) -> None:
+        self._observer.forget(key)
+        memory = self._memory.pop(key, None)
+        if memory is not None:
+            self._limiter.forget(memory.uid)
+
+
+def _news_of_plan(actions: Iterable[Action]) -> list[PostEvent]:
+    return [action for action in actions if isinstance(action, PostEvent)]
+
+
+def _degraded(problem: Problem) -> PostEvent:
+    """The plan was cut short: what it would have told did not happen."""
+    return PostEvent(EventReason.DEGRADED, problem.message)
+
+
+def _news_of_report(memory: _Memory, observed: Observed) -> list[Event]:
+    report = observed.report.progress
+    if report is None:
+        return []
+    last = memory.reported_events.get(report.attempt, -1)
+    news = [event for event in report.events if event.id > last]
+    if news:
+        memory.reported_events[report.attempt] = max(event.id for event in news)
+    return [
+        Event(event.reason, event.message, key=f"{report.attempt}/{event.id}") for event in news
+    ]
+
+
+def _touched_by(actions: Iterable[Action]) -> frozenset[tuple[str, str]]:
+    touched = set()
+    for action in actions:
+        match action:
+            case Apply(manifest):
+                touched.add((str(manifest["kind"]), str(manifest["metadata"]["name"])))
+            case Delete():
+                touched.add((str(action.kind), action.name))
+            case DeleteJob():
+                touched.add((KIND, action.name))
+            case PostEvent():
+                pass
+    return frozenset(touched)
+
+
+def _is_urgent(status: Status, previous: Status | None) -> bool:
+    """Return whether more than figures changed."""
+    if previous is None:
+        return True
+    return (status.state, status.stage, status.attempt) != (
+        previous.state,
+        previous.stage,
+        previous.attempt,
+    ) or [(c.type, c.status, c.reason) for c in status.conditions] != [
+        (c.type, c.status, c.reason) for c in previous.conditions
+    ]

@@ -1,0 +1,118 @@
+"""What the operator is told from outside, read once from its environment.
+
+`__main__` reads it and hands parts of it down; nothing else looks at the environment. The manifests
+in `deploy/` set it. There are few knobs: times have one factor, which tests use to shrink them all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+__all__ = ["Settings", "SettingsError", "read_settings"]
+
+_PREFIX = "TRIMTAB_OPERATOR_"
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_HIGHEST_PORT = 65535
+
+
+class SettingsError(ValueError):
+    """A variable of the environment is absent or has no usable value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What can be set.
+
+    Attributes:
+        trainer_image: Image of Ray pods and target Jobs whose manifest names none.
+        storage_uri: Storage root of jobs that name none; None where every job must.
+        ray_version: Version of Ray in that image; None takes that of this release.
+        log_level: DEBUG, INFO, WARNING or ERROR.
+        health_port: Where `/healthz` answers.
+        time_factor: All times below and of the planner, times this.
+    """
+
+    trainer_image: str
+    storage_uri: str | None = None
+    ray_version: str | None = None
+    log_level: str = "INFO"
+    health_port: int = 8080
+    time_factor: float = 1.0
+
+    @property
+    def resync_seconds(self) -> float:
+        """Return how often the watches are checked against lists."""
+        return 30.0 * self.time_factor
+
+    @property
+    def status_seconds(self) -> float:
+        """Return how far apart writes of a status are in which only figures change."""
+        return 15.0 * self.time_factor
+
+    @property
+    def event_seconds(self) -> float:
+        """Return how far apart two events of one reason on one job are."""
+        return 300.0 * self.time_factor
+
+    @property
+    def request_seconds(self) -> float:
+        """Return how long a request may take; not shrunk: a busy server is busy in tests too."""
+        return 30.0
+
+    @property
+    def first_retry_seconds(self) -> float:
+        """Return the pause after the first failed pass; it doubles with each further one."""
+        return 1.0 * self.time_factor
+
+    @property
+    def longest_retry_seconds(self) -> float:
+        """Return the longest pause after a failed pass."""
+        return 60.0 * self.time_factor
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Return the settings that the environment holds.
+
+    Raises:
+        SettingsError: Naming the variable, its value and what it should be.
+    """
+    return Settings(
+        trainer_image=_required(environment, "TRAINER_IMAGE", "the image of Ray pods"),
+        storage_uri=_optional(environment, "STORAGE_URI"),
+        ray_version=_optional(environment, "RAY_VERSION"),
+        log_level=_choice(environment, "LOG_LEVEL", _LEVELS, "INFO"),
+        health_port=int(_number(environment, "HEALTH_PORT", 8080, 1, _HIGHEST_PORT)),
+        time_factor=_number(environment, "TIME_FACTOR", 1.0, 0.001, 10.0),
+    )
+
+
+def _optional(environment: Mapping[str, str], name: str) -> str | None:
+    return environment.get(_PREFIX + name, "").strip() or None
+
+
+def _required(environment: Mapping[str, str], name: str, meaning: str) -> str:
+    value = _optional(environment, name)
+    if value is None:
+        raise SettingsError(f"{_PREFIX}{name} is not set: it names {meaning}")
+    return value
+
+
+def _choice(environment: Mapping[str, str], name: str, known: tuple[str, ...], default: str) -> str:
+    value = (_optional(environment, name) or default).upper()
+    if value not in known:
+        raise SettingsError(f"{_PREFIX}{name} must be one of {', '.join(known)} but got {value}")
+    return value
+
+
+def _number(
+    environment: Mapping[str, str], name: str, default: float, least: float, most: float
+) -> float:
+    text = _optional(environment, name)
+    if text is None:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not least <= value <= most:
+        raise SettingsError(f"{_PREFIX}{name} must be from {least} to {most} but got {text}")
+    return value

@@ -1,0 +1,263 @@
+"""`trimtab fetch` and `trimtab report` copy results out of a bucket, and say how out of a claim."""
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster_jobs import JOB_PATH, make_cluster_job
+from command_line import RunCommand
+from small_api import SmallApi
+from small_bucket import SmallBucket, serve_bucket
+
+ROOT = "vision/digits/1111-2222/a2"
+MODEL, GRAPH, WEIGHTS = b"a model", b"<xml/>", b"weights"
+
+
+def make_manifest_of_artifacts(**changes: Any) -> bytes:
+    entries = [
+        {"file": "dense.onnx", "companions": [], "sha256": hashlib.sha256(MODEL).hexdigest()},
+        {
+            "file": "dense.xml",
+            "companions": ["dense.bin"],
+            "sha256": hashlib.sha256(GRAPH + WEIGHTS).hexdigest(),
+        },
+    ]
+    return json.dumps({"artifacts": [{**entry, **changes} for entry in entries]}).encode()
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallBucket]:
+    with serve_bucket() as served:
+        served.objects = {
+            f"{ROOT}/report.json": b"{}",
+            f"{ROOT}/report.html": b"<html></html>",
+            f"{ROOT}/artifacts/dense.onnx": MODEL,
+            f"{ROOT}/artifacts/dense.xml": GRAPH,
+            f"{ROOT}/artifacts/dense.bin": WEIGHTS,
+            f"{ROOT}/artifacts/manifest.json": make_manifest_of_artifacts(),
+            f"{ROOT}/checkpoints/trial-0/model.safetensors": b"large",
+            f"{ROOT}0/report.json": b"of another attempt",
+        }
+        monkeypatch.setenv("AWS_ENDPOINT_URL", served.url)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "me")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "mine")
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+        yield served
+
+
+def store_in(api: SmallApi, storage: str | None, **status: Any) -> None:
+    api.add(JOB_PATH, make_cluster_job(storage=storage, state="Complete", **status))
+
+
+def test_reports_and_artifacts_are_copied_and_nothing_else(
+    trimtab: RunCommand, api: SmallApi, bucket: SmallBucket, tmp_path: Path
+) -> None:
+    store_in(api, f"s3://runs/{ROOT}")
+
+    result = trimtab("fetch", "digits")
+
+    assert result.exit_code == 0, result.output
+    folder = tmp_path / "results" / "digits"
+    assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*")) == [
+        "artifacts/dense.bin",
+        "artifacts/dense.onnx",
+        "artifacts/dense.xml",
+        "artifacts/manifest.json",
+        "report.html",
+        "report.json",
+    ]
+    digest = hashlib.sha256(MODEL).hexdigest()
+    assert f"{digest}  results/digits/artifacts/dense.onnx\n" in result.stdout
+    assert all("Credential=me/" in entry for entry in bucket.signed)
+
+
+def test_programs_get_the_list_of_files(
+    trimtab: RunCommand, api: SmallApi, bucket: SmallBucket, tmp_path: Path
+) -> None:
+    store_in(api, f"s3://runs/{ROOT}")
+
+    result = trimtab("report", "digits", "--output", tmp_path / "here", "-o", "json")
+
+    found = json.loads(result.stdout)
+    assert (found["storage"], found["commands"]) == (f"s3://runs/{ROOT}", [])
+    assert [entry["path"] for entry in found["files"]] == [
+        str(tmp_path / "here" / name) for name in ("report.html", "report.json")
+    ]
+    assert [entry["bytes"] for entry in found["files"]] == [13, 2]
+
+
+def test_the_page_is_opened_where_that_is_asked_for(
+    trimtab: RunCommand,
+    api: SmallApi,
+    bucket: SmallBucket,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store_in(api, f"s3://runs/{ROOT}")
+    opened: list[str] = []
+    monkeypatch.setattr("typer.launch", opened.append)
+
+    trimtab("report", "digits")
+    trimtab("report", "digits", "--open")
+
+    assert opened == [(tmp_path / "results" / "digits" / "report.html").as_uri()]
+
+
+def test_a_file_that_is_not_what_the_manifest_says_is_named(
+    trimtab: RunCommand, api: SmallApi, bucket: SmallBucket
+) -> None:
+    store_in(api, f"s3://runs/{ROOT}")
+    bucket.objects[f"{ROOT}/artifacts/dense.onnx"] = b"another model"
+
+    result = trimtab("fetch", "digits")
+
+    assert result.exit_code == 4
+    assert "artifacts/dense.onnx must have SHA-256" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("manifest", "text"),
+    [
+        (make_manifest_of_artifacts(file="gone.onnx"), "gone.onnx, which was not stored"),
+        (make_manifest_of_artifacts(file="../../x"), "must lie inside its folder"),
+        (b"[]", "must be a manifest of artifacts"),
+    ],
+    ids=["missing", "outside", "garbled"],
+)
+def test_a_manifest_that_does_not_fit_is_said(
+    trimtab: RunCommand, api: SmallApi, bucket: SmallBucket, manifest: bytes, text: str
+) -> None:
+    store_in(api, f"s3://runs/{ROOT}")
+    bucket.objects[f"{ROOT}/artifacts/manifest.json"] = manifest
+
+    result = trimtab("fetch", "digits")
+
+    assert result.exit_code == 4
+    assert text in result.stderr
+
+
+def test_nothing_is_written_outside_the_folder(
+    trimtab: RunCommand, api: SmallApi, bucket: SmallBucket, tmp_path: Path
+) -> None:
+    store_in(api, f"s3://runs/{ROOT}")
+    bucket.objects = {f"{ROOT}/artifacts/../../../../evil": b"x"}
+
+    result = trimtab("fetch", "digits")
+
+    assert result.exit_code == 4
+    assert "must lie inside its folder" in result.stderr
+    assert not list(tmp_path.rglob("evil*"))
+
+
+@pytest.mark.parametrize(
+    ("storage", "end"),
+    [
+        (None, (4, "digits has stored nothing yet")),
+        ("s3://runs/vision/empty", (4, "none of report.json, report.html, artifacts")),
+        ("s3://absent/x", (5, "NoSuchBucket")),
+        ("ftp://x/y", (4, "must be s3:// or pvc:// but is ftp://x/y")),
+    ],
+    ids=["none", "empty", "no-bucket", "other"],
+)
+def test_results_that_are_not_there_end_with_one_line(
+    trimtab: RunCommand,
+    api: SmallApi,
+    bucket: SmallBucket,
+    storage: str | None,
+    end: tuple[int, str],
+) -> None:
+    store_in(api, storage)
+    code, text = end
+
+    result = trimtab("fetch", "digits")
+
+    assert result.exit_code == code
+    assert text in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_closed_bucket_names_the_credentials(
+    trimtab: RunCommand, api: SmallApi, bucket: SmallBucket
+) -> None:
+    store_in(api, f"s3://runs/{ROOT}")
+    bucket.error = "InvalidAccessKeyId"
+
+    result = trimtab("fetch", "digits")
+
+    assert result.exit_code == 5
+    assert "InvalidAccessKeyId" in result.stderr
+    assert "AWS_ACCESS_KEY_ID" in result.stderr
+
+
+def test_a_missing_credential_is_said(
+    trimtab: RunCommand, api: SmallApi, bucket: SmallBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_in(api, f"s3://runs/{ROOT}")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+
+    result = trimtab("fetch", "digits")
+
+    assert result.exit_code == 5
+    assert "redentials" in result.stderr
+
+
+def test_an_endpoint_that_is_no_address_is_said(
+    trimtab: RunCommand, api: SmallApi, bucket: SmallBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_in(api, f"s3://runs/{ROOT}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "nowhere")
+
+    result = trimtab("fetch", "digits")
+
+    assert (result.exit_code, result.stdout) == (5, "")
+    assert "nowhere" in result.stderr
+
+
+def test_for_a_claim_the_commands_are_printed(trimtab: RunCommand, api: SmallApi) -> None:
+    store_in(api, f"pvc://data/{ROOT}", cluster={"rayJob": "digits-a2"})
+    container = {"name": "ray-head", "image": "trainer:1.4"}
+    head = {"headGroupSpec": {"template": {"spec": {"containers": [container]}}}}
+    path = "/apis/ray.io/v1/namespaces/vision/rayjobs/digits-a2"
+    api.add(path, {"spec": {"rayClusterSpec": head}})
+
+    result = trimtab("fetch", "digits", "--output", "my results")
+
+    assert result.exit_code == 0
+    assert "image: trainer:1.4\n" in result.stdout
+    assert "claimName: data\n" in result.stdout
+    assert "kubectl -n vision wait --for=condition=Ready --timeout=5m pod/digits-copy\n" in (
+        result.stdout
+    )
+    assert (
+        f"kubectl -n vision cp digits-copy:results/{ROOT}/artifacts 'my results/artifacts'\n"
+        in result.stdout
+    )
+    assert result.stdout.endswith("kubectl -n vision delete pod digits-copy\n")
+
+
+def test_the_printed_commands_are_a_program(
+    trimtab: RunCommand, api: SmallApi, tmp_path: Path
+) -> None:
+    """Run by a shell with a kubectl that notes what it is asked."""
+    store_in(api, f"pvc://data/{ROOT}")
+    program = tmp_path / "kubectl"
+    program.write_text(
+        '#!/bin/sh\nprintf "%s\\n" "$*" >> "$LOG"\n[ "$3" != apply ] || cat >> "$LOG"\n'
+    )
+    program.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "LOG": str(tmp_path / "log")}
+
+    text = trimtab("report", "digits").stdout
+    subprocess.run(["sh", "-e"], input=text, text=True, check=True, env=environment, cwd=tmp_path)
+
+    log = (tmp_path / "log").read_text()
+    assert log.startswith("-n vision apply -f -\napiVersion: v1\nkind: Pod\n")
+    assert f"cp digits-copy:results/{ROOT}/report.json results/digits/report.json\n" in log
+    assert (tmp_path / "results" / "digits").is_dir()

@@ -1,0 +1,49 @@
+"""The clusters of the tests; what a marked test needs is built before the first one runs."""
+
+import pytest
+
+from cluster.fixtures import (
+    api_plane,
+    api_server,
+    kuberay_plane,
+    kuberay_server,
+    make_namespace,
+    node_server,
+    simulated_nodes,
+    trainer_image,
+)
+from cluster.programs import is_built, program
+
+__all__ = [
+    "api_plane",
+    "api_server",
+    "kuberay_plane",
+    "kuberay_server",
+    "make_namespace",
+    "node_server",
+    "pytest_collection_finish",
+    "simulated_nodes",
+    "trainer_image",
+]
+
+_SERVERS = ("etcd", "kube-apiserver", "kubectl")
+_CONTROLLERS = ("kube-controller-manager", "kube-scheduler", "kuberay")
+_NODE = ("kubelet", "kube-proxy", "coredns", "pause")
+NEEDED = {
+    "cluster_a": _SERVERS,
+    "cluster_k": (*_SERVERS, *_CONTROLLERS),
+    "cluster_n": (*_SERVERS, *_CONTROLLERS, *_NODE),
+}
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build the missing programs here, where no test's time limit counts."""
+    markers = {mark.name for item in session.items for mark in item.iter_markers()}
+    needed = {name for marker in NEEDED if marker in markers for name in NEEDED[marker]}
+    missing = [name for name in sorted(needed) if not is_built(name)]
+    if missing and not session.config.option.collectonly:
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        for name in missing:
+            if reporter is not None:
+                reporter.write_line(f"building {name}, once: minutes")
+            program(name)

@@ -1,0 +1,114 @@
+"""What the watches missed is found by lists, read once, and named by job."""
+
+import asyncio
+from typing import Any
+
+from fake_cluster import FakeCluster, open_client, serve_cluster
+from trimtab_operator.cluster.cache import JobKey, WatchCache
+from trimtab_operator.cluster.client import Client
+from trimtab_operator.cluster.kinds import OPTIMIZATION_JOB, POD, RAY_JOB, WATCHED_KINDS
+from trimtab_operator.cluster.resync import Resync
+
+JOB = JobKey("team", "job")
+
+
+def make_pod(name: str) -> dict[str, Any]:
+    labels = {"trimtab.dev/job-uid": "uid-job", "trimtab.dev/job": "job"}
+    return {"metadata": {"name": name, "namespace": "team", "labels": labels}}
+
+
+def fill(cluster: FakeCluster, cache: WatchCache) -> None:
+    cache.put(
+        OPTIMIZATION_JOB,
+        cluster.add(OPTIMIZATION_JOB, {"metadata": {"name": "job", "namespace": "team"}}),
+    )
+    cache.put(POD, cluster.add(POD, make_pod("head")))
+
+
+def run(scenario: Any) -> Any:
+    async def start() -> Any:
+        async with serve_cluster() as cluster, open_client(cluster) as client:
+            return await scenario(cluster, client, WatchCache())
+
+    return asyncio.run(start())
+
+
+def test_f04_nothing_is_read_where_nothing_changed() -> None:
+    async def scenario(cluster: FakeCluster, client: Client, cache: WatchCache) -> None:
+        fill(cluster, cache)
+        assert await Resync(client, cache).run() == frozenset()
+        assert len(cluster.calls) == len(WATCHED_KINDS)
+        assert cluster.writes() == []
+
+    run(scenario)
+
+
+def test_f02_a_missed_addition_change_and_deletion_are_each_found() -> None:
+    async def scenario(cluster: FakeCluster, client: Client, cache: WatchCache) -> None:
+        fill(cluster, cache)
+        resync = Resync(client, cache)
+        cluster.add(POD, make_pod("worker"))
+        assert await resync.run() == {JOB}
+        cluster.add(POD, make_pod("worker"))
+        assert await resync.run() == {JOB}
+        del cluster.objects[POD.path("team", "worker")]
+        assert await resync.run() == {JOB}
+        assert cache.find(POD, "team", "worker") is None
+        assert await resync.run() == frozenset()
+
+    run(scenario)
+
+
+def test_a_deleted_job_is_named_so_that_it_is_forgotten() -> None:
+    async def scenario(cluster: FakeCluster, client: Client, cache: WatchCache) -> None:
+        fill(cluster, cache)
+        del cluster.objects[OPTIMIZATION_JOB.path("team", "job")]
+        assert await Resync(client, cache).run() == {JOB}
+        assert list(cache.jobs()) == []
+
+    run(scenario)
+
+
+def test_f37_a_kind_that_is_not_served_is_known_as_absent_until_it_comes() -> None:
+    async def scenario(cluster: FakeCluster, client: Client, cache: WatchCache) -> None:
+        root = RAY_JOB.path(None).removesuffix("/rayjobs")
+        cluster.absent = {root}
+        resync = Resync(client, cache)
+        fill(cluster, cache)
+        assert await resync.run() == {JOB}
+        assert not cache.is_served(RAY_JOB)
+        assert cache.is_served(POD)
+        assert await resync.run() == frozenset()
+        cluster.absent = set()
+        assert await resync.run() == {JOB}
+        assert cache.is_served(RAY_JOB)
+
+    run(scenario)
+
+
+def test_f06_a_watch_that_keeps_missing_changes_is_called_blind_until_an_event_comes() -> None:
+    async def scenario(cluster: FakeCluster, client: Client, cache: WatchCache) -> None:
+        times = iter([10.0, 40.0, 70.0])
+        resync = Resync(client, cache, monotonic=lambda: next(times))
+        fill(cluster, cache)
+        for _ in range(3):
+            cluster.add(POD, make_pod("head"))
+            await resync.run()
+        assert resync.blind_seconds() == 60.0
+        resync.note_event(POD)
+        assert resync.blind_seconds() == 0.0
+
+    run(scenario)
+
+
+def test_f02_one_lost_event_makes_no_watch_blind() -> None:
+    async def scenario(cluster: FakeCluster, client: Client, cache: WatchCache) -> None:
+        times = iter([10.0, 500.0])
+        resync = Resync(client, cache, monotonic=lambda: next(times))
+        fill(cluster, cache)
+        cluster.add(POD, make_pod("head"))
+        await resync.run()
+        await resync.run()
+        assert resync.blind_seconds() == 0.0
+
+    run(scenario)

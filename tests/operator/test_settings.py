@@ -1,0 +1,37 @@
+"""Settings come from the environment, and a bad one is named with its value."""
+
+import pytest
+
+from trimtab_operator.settings import SettingsError, read_settings
+
+IMAGE = {"TRIMTAB_OPERATOR_TRAINER_IMAGE": "trainer:1"}
+
+
+def test_defaults_need_only_the_image() -> None:
+    settings = read_settings(IMAGE)
+    assert settings.trainer_image == "trainer:1"
+    assert settings.storage_uri is None
+    assert settings.health_port == 8080
+    assert settings.status_seconds == 15.0
+
+
+def test_one_factor_shrinks_all_times_but_that_of_a_request() -> None:
+    settings = read_settings({**IMAGE, "TRIMTAB_OPERATOR_TIME_FACTOR": "0.05"})
+    assert settings.status_seconds == pytest.approx(0.75)
+    assert settings.event_seconds == pytest.approx(15.0)
+    assert settings.request_seconds == 30.0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("TRAINER_IMAGE", " ", "TRIMTAB_OPERATOR_TRAINER_IMAGE is not set"),
+        ("LOG_LEVEL", "loud", "must be one of DEBUG, INFO, WARNING, ERROR but got LOUD"),
+        ("HEALTH_PORT", "70000", "must be from 1 to 65535 but got 70000"),
+        ("TIME_FACTOR", "fast", "TRIMTAB_OPERATOR_TIME_FACTOR must be from 0.001 to 10.0 but got"),
+        ("TIME_FACTOR", "nan", "but got nan"),
+    ],
+)
+def test_a_bad_value_is_named(name: str, value: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        read_settings({**IMAGE, f"TRIMTAB_OPERATOR_{name}": value})

@@ -1,0 +1,3 @@
+module trimtab.dev/tests/pause
+
+go 1.25.0

@@ -1,0 +1,166 @@
+"""Container images without an engine: archives that containerd imports, written from folders.
+
+The node makes three: the pause image and KubeRay's, each one static program, and a Python on
+Debian in which the packages of this checkout's environment are mounted, so that no package is
+copied and a change of the sources needs no new image.
+"""
+
+import hashlib
+import io
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from cluster.cache import cache_folder, hash_parts, hold_lock
+from cluster.errors import ClusterStartError, MissingToolError
+from cluster.programs import program
+
+__all__ = ["KUBERAY_IMAGE", "PAUSE_IMAGE", "TRAINER_IMAGE", "make_archives", "source_mounts"]
+
+PAUSE_IMAGE = "trimtab.test/pause:1"
+KUBERAY_IMAGE = "trimtab.test/kuberay:1"
+TRAINER_IMAGE = "trimtab.test/trainer:1"
+
+_ROOT = Path(__file__).parents[3]
+# Not below /tmp, where pods mount a folder of their own.
+_INSIDE = "/opt/trimtab/"
+_PATHS = [
+    f"{_INSIDE}{name}"
+    for name in ("packages", "api/src", "operator/src", "trainer-image/src", "cli/src")
+]
+_PACKAGES = ("python3", "libstdc++6", "libgomp1", "ca-certificates", "wget")
+_RAY = "#!/usr/bin/python3\nfrom ray.scripts.scripts import main\n\nmain()\n"
+# Ray asks for the name of its user, and a random uid has none.
+_USER = "ray:x:1000:1000::/tmp:/bin/bash\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """What an archive is made of: a root folder and what runs in it."""
+
+    tag: str
+    root: Path
+    entrypoint: Sequence[str] = ()
+    environment: Mapping[str, str] | None = None
+
+
+def source_mounts() -> dict[str, Path]:
+    """Return what containers of the trainer image see: path inside → folder of this machine.
+
+    Raises:
+        MissingToolError: This Python is not of the version that the image has, or Ray has no
+            dashboard, without which no job can be submitted.
+    """
+    if sys.version_info[:2] != (3, 11):
+        raise MissingToolError(
+            f"the test node shares this environment with Debian 12's Python 3.11, but it has"
+            f" {sys.version_info.major}.{sys.version_info.minor}; make .venv with Python 3.11"
+        )
+    if find_spec("aiohttp_cors") is None:
+        raise MissingToolError("ray[default] is not installed; install it beside ray in .venv")
+    packages = Path(sys.prefix) / "lib" / "python3.11" / "site-packages"
+    return {_PATHS[0]: packages} | {path: _ROOT / path.removeprefix(_INSIDE) for path in _PATHS[1:]}
+
+
+def make_archives() -> list[Path]:
+    """Return archives of all images of the node, made now where the cache has none.
+
+    Raises:
+        MissingToolError: debootstrap is missing.
+        ClusterStartError: An image could not be made.
+    """
+    folder = cache_folder() / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    with hold_lock("images"):
+        return [
+            _static_archive(folder, PAUSE_IMAGE, program("pause")),
+            _static_archive(folder, KUBERAY_IMAGE, program("kuberay")),
+            _trainer_archive(folder),
+        ]
+
+
+def _static_archive(folder: Path, tag: str, binary: Path) -> Path:
+    path = folder / f"{binary.name}-{hash_parts([str(binary)])}.tar"
+    if not path.exists():
+        with tempfile.TemporaryDirectory() as root:
+            target = Path(root) / "program"
+            shutil.copy(binary, target)
+            target.chmod(0o755)
+            _write_archive(path, _Image(tag, Path(root), ["/program"]))
+    return path
+
+
+def _trainer_archive(folder: Path) -> Path:
+    path = folder / f"trainer-{hash_parts([*_PACKAGES, *_PATHS, _RAY, _USER])}.tar"
+    if not path.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as root:
+            _bootstrap(Path(root))
+            environment = {
+                "PATH": "/usr/local/bin:/usr/bin:/bin",
+                "PYTHONPATH": ":".join(_PATHS),
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "LANG": "C.UTF-8",
+            }
+            _write_archive(path, _Image(TRAINER_IMAGE, Path(root), environment=environment))
+    return path
+
+
+def _bootstrap(root: Path) -> None:
+    debootstrap = shutil.which("debootstrap", path="/usr/sbin:/usr/bin")
+    if debootstrap is None:
+        raise MissingToolError("debootstrap is missing; apt-get install debootstrap")
+    included = f"--include={','.join(_PACKAGES)}"
+    command = [debootstrap, "--variant=minbase", included, "bookworm", root]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise ClusterStartError(f"debootstrap failed: {done.stdout.strip()[-800:]}")
+    root.chmod(0o755)
+    scripts = root / "usr" / "local" / "bin"
+    (scripts / "python").symlink_to("/usr/bin/python3")
+    (scripts / "ray").write_text(_RAY)
+    (scripts / "ray").chmod(0o755)
+    with (root / "etc" / "passwd").open("a") as users:
+        users.write(_USER)
+    for waste in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale"):
+        shutil.rmtree(root / waste, ignore_errors=True)
+
+
+def _write_archive(path: Path, image: _Image) -> None:
+    unfinished = path.with_suffix(".part")
+    layer = path.with_suffix(".layer")
+    with tarfile.open(layer, "w") as files:
+        files.add(image.root, arcname=".")
+    with layer.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    config: dict[str, Any] = {
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {
+            "Entrypoint": list(image.entrypoint),
+            "Env": [f"{name}={value}" for name, value in (image.environment or {}).items()],
+        },
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
+    }
+    text = json.dumps(config).encode()
+    config_name = f"{hashlib.sha256(text).hexdigest()}.json"
+    entry = {"Config": config_name, "RepoTags": [image.tag], "Layers": ["layer.tar"]}
+    with tarfile.open(unfinished, "w") as archive:
+        _add_bytes(archive, config_name, text)
+        _add_bytes(archive, "manifest.json", json.dumps([entry]).encode())
+        archive.add(layer, arcname="layer.tar")
+    layer.unlink()
+    unfinished.rename(path)
+
+
+def _add_bytes(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    archive.addfile(info, io.BytesIO(content))

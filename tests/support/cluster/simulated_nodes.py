@@ -1,0 +1,152 @@
+"""Nodes and pods without machines: the part of a kubelet that the API server sees.
+
+Tier K uses it. Scheduled pods of its nodes become Running and Ready, deleted ones go away; a test
+holds pods back, fails them, or takes a node away. No container runs, so a Ray job is never
+submitted: the tier ends where KubeRay sees the cluster ready.
+"""
+
+import itertools
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Self
+
+from cluster.api import Api, ApiRefusedError, Manifest
+
+__all__ = ["SimulatedNodes"]
+
+_PERIOD_SECONDS = 0.2
+_LABEL = "trimtab.dev/simulated"
+# Addresses that are reserved for documentation: nothing is ever behind them, and nothing dials.
+_ADDRESSES = (f"198.51.100.{number}" for number in itertools.cycle(range(1, 255)))
+_HELD = {"waiting": {"reason": "ContainerCreating"}}
+
+
+@dataclass(slots=True)
+class SimulatedNodes:
+    """Acts as the kubelet of every node that it made, in a thread, while it is a context."""
+
+    api: Api
+    _ended: threading.Event = field(default_factory=threading.Event)
+    _holds: list[Callable[[Manifest], bool]] = field(default_factory=list)
+    _thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._act, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def add(self, name: str, *, gpus: int = 0, cpus: int = 64) -> None:
+        """Make a node that is ready."""
+        node = {"apiVersion": "v1", "kind": "Node"}
+        self.api.create({**node, "metadata": {"name": name, "labels": {_LABEL: "true"}}})
+        amounts = {"cpu": str(cpus), "memory": "256Gi", "pods": "110"}
+        if gpus:
+            amounts["nvidia.com/gpu"] = str(gpus)
+        status = {"capacity": amounts, "allocatable": amounts}
+        self.api.patch("Node", name, {"status": status}, subresource="/status")
+        self.set_ready(name, ready=True)
+
+    def set_ready(self, name: str, *, ready: bool) -> None:
+        """Say that a node is ready, or that it is not, as a lost machine does."""
+        condition = {
+            "type": "Ready",
+            "status": "True" if ready else "Unknown",
+            "reason": "Simulated",
+            "lastHeartbeatTime": _now(),
+            "lastTransitionTime": _now(),
+        }
+        changes = {"status": {"conditions": [condition]}}
+        self.api.patch("Node", name, changes, subresource="/status")
+        if ready:  # the node controller of a cluster would do so a little later
+            self.api.patch("Node", name, {"spec": {"taints": None}})
+
+    def hold(self, chosen: Callable[[Manifest], bool]) -> None:
+        """Keep pods that a condition chooses from becoming ready, until `release`."""
+        self._holds.append(chosen)
+
+    def release(self) -> None:
+        """Let all pods become ready again."""
+        self._holds.clear()
+
+    def fail(self, pod: Manifest, *, reason: str = "Error", exit_code: int = 1) -> None:
+        """End the containers of a pod, for example with `OOMKilled` and 137."""
+        ended = {"terminated": {"exitCode": exit_code, "reason": reason, "finishedAt": _now()}}
+        self._write(pod, "Failed", ended, ready=False)
+
+    def _act(self) -> None:
+        while not self._ended.wait(_PERIOD_SECONDS):
+            nodes = {node["metadata"]["name"] for node in self.api.list("Node", labels=_LABEL)}
+            for pod in self.api.list("Pod"):
+                if pod["spec"].get("nodeName") in nodes:
+                    self._tend(pod)
+
+    def _tend(self, pod: Manifest) -> None:
+        metadata = pod["metadata"]
+        try:
+            if "deletionTimestamp" in metadata:
+                options = {"gracePeriodSeconds": 0}
+                self.api.delete("Pod", metadata["name"], metadata["namespace"], **options)
+            elif pod["status"].get("phase") == "Pending":
+                self._start(pod)
+        except ApiRefusedError:
+            return  # it changed meanwhile; the next round sees how
+
+    def _start(self, pod: Manifest) -> None:
+        if any(chosen(pod) for chosen in self._holds):
+            if "containerStatuses" not in pod["status"]:
+                self._write(pod, "Pending", _HELD, ready=False)
+            return
+        self._write(pod, "Running", {"running": {"startedAt": _now()}}, ready=True)
+
+    def _write(self, pod: Manifest, phase: str, state: Manifest, *, ready: bool) -> None:
+        word = str(ready)
+        kinds = ("Initialized", "ContainersReady", "Ready", "PodScheduled")
+        always = {"Initialized", "PodScheduled"}
+        conditions = [
+            {
+                "type": kind,
+                "status": "True" if kind in always else word,
+                "lastTransitionTime": _now(),
+            }
+            for kind in kinds
+        ]
+        statuses = [
+            {
+                "name": container["name"],
+                "image": container["image"],
+                "imageID": "",
+                "ready": ready,
+                "started": ready,
+                "restartCount": 0,
+                "state": state,
+            }
+            for container in pod["spec"]["containers"]
+        ]
+        status: Manifest = {
+            "phase": phase,
+            "conditions": conditions,
+            "containerStatuses": statuses,
+            "startTime": pod["status"].get("startTime", _now()),
+        }
+        if phase == "Running":
+            address = next(_ADDRESSES)
+            status |= {"podIP": address, "podIPs": [{"ip": address}]}
+        metadata = pod["metadata"]
+        self.api.patch(
+            "Pod",
+            metadata["name"],
+            {"status": status},
+            metadata["namespace"],
+            subresource="/status",
+        )
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

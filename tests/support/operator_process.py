@@ -1,0 +1,116 @@
+"""The operator as a process against a test cluster, with the rights that `deploy/` gives it.
+
+Tests of tier A and above start it through `OperatorProcess`; times are shrunk, so that what takes a
+minute in production takes seconds.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cluster.access import Cluster
+from cluster.processes import find_free_ports, wait_until
+from trimtab_codegen.deploy import build_operator_manifests
+
+__all__ = ["OperatorProcess", "install_rights", "running_operator"]
+
+_NAMESPACE, _ACCOUNT = "trimtab-system", "trimtab-operator"
+_SECONDS = 40.0
+
+
+def install_rights(cluster: Cluster) -> Path:
+    """Apply the operator's account and role, and return a kubeconfig of that account."""
+    for manifest in build_operator_manifests():
+        if manifest["kind"] != "Deployment":
+            cluster.api.apply(manifest)
+    return cluster.account_kubeconfig(_NAMESPACE, _ACCOUNT)
+
+
+@dataclass(slots=True)
+class OperatorProcess:
+    """One operator, which can be stopped, killed and started again."""
+
+    kubeconfig: Path
+    log: Path
+    time_factor: float = 0.05
+    settings: Mapping[str, str] = field(default_factory=dict)
+    _process: subprocess.Popen[bytes] | None = None
+    _port: int = 0
+
+    def start(self) -> None:
+        """Start it and wait until it watches."""
+        (self._port,) = find_free_ports(1)
+        environment = {
+            **os.environ,
+            "KUBECONFIG": str(self.kubeconfig),
+            "TRIMTAB_OPERATOR_TRAINER_IMAGE": "trimtab-trainer:test",
+            "TRIMTAB_OPERATOR_HEALTH_PORT": str(self._port),
+            "TRIMTAB_OPERATOR_TIME_FACTOR": str(self.time_factor),
+            **self.settings,
+        }
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*_dies_with_parent(), sys.executable, "-m", "trimtab_operator"],
+                env=environment,
+                stderr=log,
+            )
+        if not wait_until(self._is_up, _SECONDS):
+            raise TimeoutError(f"the operator does not answer: {self.read_log()[-2000:]}")
+
+    def stop(self) -> int:
+        """Ask it to end, as the kubelet does, and return its exit status."""
+        return self._end(kill=False)
+
+    def kill(self) -> None:
+        """End it at once, as a fault."""
+        self._end(kill=True)
+
+    def read_log(self) -> str:
+        """Return what it wrote so far, of all its starts."""
+        return self.log.read_text(encoding="utf-8")
+
+    def _end(self, *, kill: bool) -> int:
+        process = self._process
+        if process is None:
+            return 0
+        self._process = None
+        if kill:
+            process.kill()
+        else:
+            process.terminate()
+        return process.wait(_SECONDS)
+
+    def _is_up(self) -> bool:
+        if self._process is None or self._process.poll() is not None:
+            raise RuntimeError(f"the operator ended: {self.read_log()[-2000:]}")
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/healthz") as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+def _dies_with_parent() -> list[str]:
+    """Return the prefix by which the kernel ends the operator where the tests were killed."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
+
+
+@contextmanager
+def running_operator(cluster: Cluster, folder: Path, **settings: str) -> Iterator[OperatorProcess]:
+    """Run the operator for as long as the context is open."""
+    operator = OperatorProcess(
+        kubeconfig=install_rights(cluster), log=folder / "operator.log", settings=settings
+    )
+    operator.start()
+    try:
+        yield operator
+    finally:
+        operator.kill()
