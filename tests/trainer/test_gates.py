@@ -1,76 +1,21 @@
 """Whole jobs in one process with a stand-in where a back-end must misbehave on cue."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from typing_extensions import override
 
+from in_process_jobs import run_job, stage, write_module
 from trimtab_api.reports import CandidateReport, RunReport
 from trimtab_api.stages import StageName
 from trimtab_api.v1alpha1.conditions import ConditionType
-from trimtab_api.v1alpha1.status import StageStatus
-from trimtab_api.validation import parse_job
-from trimtab_trainer import pipeline
 from trimtab_trainer.benchmarking.latency import Measurement
-from trimtab_trainer.execution.in_process import InProcessExecutor
+from trimtab_trainer.benchmarking.runners import open_runner
+from trimtab_trainer.benchmarking.runners._base import AbstractRunner
 from trimtab_trainer.exporting.artifact import ExportedFile, describe_file
-from trimtab_trainer.reporting._base import AbstractReporter, Event
 from trimtab_trainer.stages import _manifest, _quantize_work, _work
-
-
-class Silence(AbstractReporter):
-    """Listens and forgets."""
-
-    @override
-    def publish(self, event: Event) -> None:
-        del event
-
-
-def start_in_process(
-    *, slots: int, make_bench: Callable[[], object], code_dir: Path | None, **_: object
-) -> InProcessExecutor:
-    return InProcessExecutor(slots=slots, make_bench=make_bench, code_dir=code_dir)
-
-
-def write_module(folder: Path, text: str) -> str:
-    """Write a module of the user; each folder's has another name, because one process imports all."""
-    name = f"code_{folder.name}"
-    (folder / f"{name}.py").write_text(text)
-    return name
-
-
-def run_job(folder: Path, monkeypatch: pytest.MonkeyPatch, **spec: object) -> RunReport:
-    monkeypatch.setattr(pipeline, "RayExecutor", start_in_process)
-    document = {
-        "apiVersion": "trimtab.dev/v1alpha1",
-        "kind": "OptimizationJob",
-        "metadata": {"name": "tiny"},
-        "spec": {
-            "model": {"builtin": "mlp"},
-            "dataset": {"builtin": "digits"},
-            "stages": {
-                "train": {"epochs": 1},
-                "quantize": {"method": "Static", "calibration": {"samples": 16}},
-                "benchmark": {"repeats": 5},
-            },
-            **spec,
-        },
-    }
-    return pipeline.run_job(
-        parse_job(document),
-        folder=folder / "run",
-        code_dir=folder,
-        data_root=folder,
-        fresh=False,
-        reporter=Silence(),
-    )
-
-
-def stage(report: RunReport, name: StageName) -> StageStatus:
-    return next(entry for entry in report.status.stages if entry.name is name)
 
 
 def measure_int8_slower(files: Mapping[str, Path], **_: object) -> dict[str, Measurement]:
@@ -313,13 +258,18 @@ def test_weights_become_zero_and_win_by_the_compressed_size_alone(
 
 
 def run_lopsided(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, **quantize: object
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    runtime: str = "onnxruntime",
+    **quantize: object,
 ) -> tuple[RunReport, CandidateReport]:
     module = write_module(folder, LOPSIDED)
     report = run_job(
         folder,
         monkeypatch,
         model={"entrypoint": f"{module}:Lopsided"},
+        targets=[{"name": "edge", "profile": "cpu-edge", "runtime": runtime}],
         constraints=[
             {"metric": "accuracy", "maxDrop": 0.02},
             {"metric": "size_mib", "minGainRatio": 0.5},
@@ -344,6 +294,20 @@ def test_f67_the_layer_that_hurts_stays_float_and_is_named(
     assert quantized.details["layersQuantized"] == ["first", "last"]
     assert report.status.budget is not None
     assert report.status.budget.remaining >= 0
+
+
+def test_f67_the_files_that_targets_run_are_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_flattering(path: Path, *, threads: int) -> AbstractRunner:
+        """Stand for a runtime in which eight bits cost nothing, beside one in which they do."""
+        flattered = path.with_name("dense.onnx") if path.suffix == ".onnx" else path
+        return open_runner(flattered, threads=threads)
+
+    monkeypatch.setattr(_quantize_work, "open_runner", open_flattering)
+    _, quantized = run_lopsided(tmp_path, monkeypatch, runtime="openvino")
+    assert quantized.reason is None
+    assert quantized.details["layersFloat"] == ["wide"]
 
 
 def test_f67_without_the_fallback_the_budget_is_exceeded_and_the_nearest_ships(

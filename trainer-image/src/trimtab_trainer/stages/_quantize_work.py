@@ -1,10 +1,11 @@
 """Work of stage quantize: one ONNX file in fewer bits, with as many float layers as limits ask for.
 
 Runs in a slot beside the loaded data. The ranges of activations are taken once; where a limit on
-a validation metric is missed, layers are ranked once by what their quantization does, and the
-fewest that it takes stay float.
+a validation metric is missed in a format that a target takes, layers are ranked once by what their
+quantization does, and the fewest that it takes stay float.
 """
 
+import tempfile
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +15,18 @@ import torch
 
 from trimtab_api.metrics import KNOWN_METRICS, MetricScope
 from trimtab_api.selection import find_margins
-from trimtab_api.techniques import Technique
+from trimtab_api.techniques import Technique, plan_target_formats
+from trimtab_api.v1alpha1.export import ExportFormat
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_api.v1alpha1.quantize import ActivationDtype, OnMiss, Quantize, QuantizeMethod
 from trimtab_trainer.benchmarking.runners import open_runner
 from trimtab_trainer.data.subset import choose_subset
+from trimtab_trainer.errors import ExportFailedError
 from trimtab_trainer.exporting.artifact import describe_file
+from trimtab_trainer.exporting.openvino_ir import IrWeights, convert_openvino
 from trimtab_trainer.ledger import Ledger
 from trimtab_trainer.models.globs import WRAPPER_PREFIX, match_layers
+from trimtab_trainer.openvino_library import InferencePrecision
 from trimtab_trainer.quantization.dynamic import quantize_dynamic
 from trimtab_trainer.quantization.fallback import find_kept_layers, rank_layers
 from trimtab_trainer.quantization.inspection import QuantizedFile
@@ -162,7 +167,8 @@ class _Static:
         yield None
         quantized = yield from patiently(lambda: self._write(calibration, kept))
         tried: list[int] = []
-        if OnMiss.KEEP_FLOAT in self.settings.on_miss and not self._is_good(limits):
+        may_keep = OnMiss.KEEP_FLOAT in self.settings.on_miss
+        if may_keep and not (yield from patiently(lambda: self._is_good(limits))):
             yield None
             errors = []
             for error in measure_layers(
@@ -196,9 +202,28 @@ class _Static:
         )
 
     def _is_good(self, limits: Limits) -> bool:
-        runner = open_runner(self.path, threads=self.threads)
+        """Return whether limits are kept in every format that a target takes."""
+        wanted = plan_target_formats(self.spec)
+        if ExportFormat.ONNX in wanted and not limits.are_kept(self._evaluate(self.path)):
+            return False
+        return ExportFormat.OPENVINO not in wanted or self._is_good_converted(limits)
+
+    def _is_good_converted(self, limits: Limits) -> bool:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"{self.path.stem}.xml"
+            try:
+                convert_openvino(
+                    self.path, path, weights=IrWeights.FP32, precision=InferencePrecision.F32
+                )
+                metrics = self._evaluate(path)
+            except ExportFailedError:
+                return True  # there will be no such file, whatever stays float
+            return limits.are_kept(metrics)
+
+    def _evaluate(self, path: Path) -> dict[str, float]:
+        runner = open_runner(path, threads=self.threads)
         data, task = self.bench.data(self.spec), self.bench.task(self.spec)
-        return limits.are_kept(evaluate(runner, data.validation, task))
+        return evaluate(runner, data.validation, task)
 
 
 def _describe(technique: Technique, quantized: QuantizedFile) -> dict[str, Any]:
