@@ -69,7 +69,7 @@ def test_what_ships_is_best_in_what_is_preferred() -> None:
         (
             {"prefer": "Speed", "profile": "cpu-server"},
             {"throughput_per_s": 300.0},
-            "fastest of 2 that may ship: 300 /s",
+            "fastest of 2 that may ship: 300 samples/s",
         ),
         (
             {"prefer": "Accuracy"},
@@ -122,7 +122,7 @@ def test_what_ships_because_it_was_made_first_says_so() -> None:
     found = explain([first, other], make_spec(prefer="Speed", profile="cpu-server"))
     assert found["dense-int8"] == (
         "Ships",
-        "equal to pruned-int8 within 3 %, and made first: 298 /s",
+        "equal to pruned-int8 within 3 %, and made first: 298 samples/s",
     )
 
 
@@ -255,6 +255,18 @@ def test_a_candidate_without_a_file_for_the_target_says_why() -> None:
         "dense": ("Ships", "the only one that may ship: 8.00 MiB"),
         "dense-int8-weights": ("Unbuilt", "torch on cpu runs no 8-bit weights, fp32 compute"),
     }
+
+
+def test_layers_kept_float_are_the_reason_where_a_runtime_knows_no_such_exception() -> None:
+    asked = make_spec(
+        runtime="openvino",
+        quantize={"method": "Cast", "weights": "fp16", "keepFloat": ["stem.*"]},
+    )
+    unbuilt = candidate("dense-fp16", size_mib=None, latency_p50_ms=None)
+    assert explain([DENSE, unbuilt], asked)["dense-fp16"] == (
+        "Unbuilt",
+        "openvino on cpu stores all weights in 16 bits, quantize.keepFloat forbids it",
+    )
 
 
 def test_a_file_that_was_not_timed_has_no_verdict() -> None:

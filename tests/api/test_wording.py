@@ -12,6 +12,7 @@ from trimtab_api.wording import (
     name_rejection,
     render_change,
     render_count,
+    render_distance,
     render_metric,
     render_scalar,
     render_seconds,
@@ -25,7 +26,7 @@ from trimtab_api.wording import (
         ("accuracy", 0.9778, "97.78 %"),
         ("size_mib", 0.0518, "0.0518 MiB"),
         ("params", 11_200_000, "11.2 M"),
-        ("throughput_per_s", 13_600, "13,600 /s"),
+        ("throughput_per_s", 13_600, "13,600 samples/s"),
         ("f1", 0.51234, "0.5123"),
         ("error", -0.05, "\N{MINUS SIGN}0.05"),
         ("margin", -1e-5, "\N{MINUS SIGN}1e-05"),
@@ -46,6 +47,18 @@ def test_every_known_metric_can_be_shown() -> None:
 )
 def test_a_change_of_a_fraction_is_in_points(change: float, expected: str) -> None:
     assert render_change("accuracy", change) == expected
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "expected"),
+    [
+        ("accuracy", 0.0165, "1.65 points"),
+        ("accuracy", -0.004, "\N{MINUS SIGN}0.40 points"),
+        ("loss", 0.25, "0.25"),
+    ],
+)
+def test_a_distance_of_fractions_is_in_points(metric: str, value: float, expected: str) -> None:
+    assert render_distance(metric, value) == expected
 
 
 @pytest.mark.parametrize(

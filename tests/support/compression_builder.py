@@ -182,7 +182,7 @@ def _make_candidate(name: str, targets: list[str]) -> CandidateReport:
         metrics={"accuracy": accuracy, "loss": 0.2, "params": params, "flops": flops, **on_targets},
         test_metrics={"accuracy": accuracy - 0.004},
         feasible=not over,
-        rejected="accuracy drops by 0.0165, the budget is 0.01" if over else None,
+        rejected="accuracy is 1.65 points worse, the budget is 1.00 points" if over else None,
         details={"layersFloat": ["features.conv0", "features.gate", "fc"], **kept}
         if suffix == "int8"
         else {},

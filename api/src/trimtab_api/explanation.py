@@ -37,7 +37,7 @@ from trimtab_api.techniques import (
     runs_on,
     takes,
 )
-from trimtab_api.v1alpha1.goals import Target
+from trimtab_api.v1alpha1.goals import Runtime, Target
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_api.v1alpha1.quantize import QuantizeMethod
 from trimtab_api.wording import describe_difference, render_change, render_metric
@@ -252,8 +252,17 @@ def _describe_lack(contest: _Contest, candidate: CandidateReport) -> str:
     if quantize is not None and quantize.method is not QuantizeMethod.AUTO:
         known.insert(0, choose_technique(quantize))
     for technique in known:
-        if _is_made_by(candidate, technique) and not runs_on(technique, contest.target):
+        if not _is_made_by(candidate, technique):
+            continue
+        if not runs_on(technique, contest.target):
             return _describe_refusal(contest, technique)
+        if (
+            contest.target.runtime is Runtime.OPENVINO
+            and technique.method is QuantizeMethod.CAST
+            and quantize is not None
+            and quantize.keep_float
+        ):
+            return f"{contest.words} stores all weights in 16 bits, quantize.keepFloat forbids it"
     return f"has no file for {contest.words}"
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "name_rejection",
     "render_change",
     "render_count",
+    "render_distance",
     "render_metric",
     "render_scalar",
     "render_seconds",
@@ -77,6 +78,19 @@ def render_change(metric: str, change: float | None) -> str:
     if known is not None and known.unit == "fraction":
         return _with_sign(f"{100 * change:+.2f}") + " points"
     return _with_sign(f"{change:+.4g}")
+
+
+def render_distance(metric: str, value: float) -> str:
+    """Return how far two values of a metric are apart: `0.40 points`.
+
+    Args:
+        metric: Its name without a target.
+        value: In the metric's unit; those of fractions are given in points.
+    """
+    known = KNOWN_METRICS.get(metric)
+    is_share = known is not None and known.unit == "fraction"
+    text = f"{100 * value:.2f} points" if is_share else f"{value:.4g}"
+    return text.replace("-", _MINUS, 1)
 
 
 def _with_sign(text: str) -> str:
@@ -162,7 +176,7 @@ def _render_percent(value: float) -> str:
 
 
 def _render_rate(value: float) -> str:
-    return f"{value:,.0f} /s" if value >= _THOUSAND else f"{value:.4g} /s"
+    return f"{value:,.0f} samples/s" if value >= _THOUSAND else f"{value:.4g} samples/s"
 
 
 _RENDERERS: dict[str, Callable[[float], str]] = {

@@ -233,6 +233,21 @@ def test_names_of_equal_candidates_do_not_overlap() -> None:
     assert min(gaps) >= 12
 
 
+def test_names_stay_out_of_the_legend_and_lead_to_their_points() -> None:
+    points = [
+        CandidatePoint(f"dense-int{n}", 1 + n / 50, 0.95, ChoiceOutcome.FEASIBLE, on_front=False)
+        for n in range(5)
+    ]
+
+    svg = draw_candidates(points, cost="size (MiB)", metric="accuracy", style=PERCENT, limit=0.9)
+
+    heights = re.findall(r"translate\([\d.]+,([\d.-]+)\)[^>]*>dense-int", svg)
+    middle = heights_of(svg, "M5.2")[0]
+    assert len(heights) == 5
+    assert min(map(float, heights)) >= middle - 8
+    assert svg.count("mark-rule") >= 3
+
+
 def test_a_name_does_not_cover_the_point_of_another() -> None:
     points = [
         CandidatePoint("pruned-int8", 0.5, 0.95, ChoiceOutcome.SHIPS, on_front=True),

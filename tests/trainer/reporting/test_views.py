@@ -38,6 +38,23 @@ def test_the_front_holds_what_no_other_beats_in_both() -> None:
     }
 
 
+def test_what_is_slower_is_not_called_faster() -> None:
+    parts = make_parts()
+    slow = {"latency_p50_ms@edge": 0.282, "latency_p95_ms@edge": 0.3, "speedup@edge": 0.5}
+    parts.candidates = [
+        entry
+        if entry.parent is None
+        else entry.model_copy(update={"metrics": {**entry.metrics, **slow}})
+        for entry in parts.candidates
+    ]
+    report = parts.build()
+    spec = Spec.model_validate(report.spec)
+
+    view = build_target(report, spec, report.status.targets[0])
+
+    assert ("2×", "slower, median") in {(tile.value, tile.label) for tile in view.tiles}
+
+
 @pytest.mark.parametrize(
     ("direction", "value"), [(Direction.MAXIMIZE, 0.9678), (Direction.MINIMIZE, 0.9878)]
 )

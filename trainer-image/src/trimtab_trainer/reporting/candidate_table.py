@@ -19,7 +19,6 @@ from trimtab_trainer.reporting.technique_words import describe_candidate
 __all__ = ["CandidateRow", "Cell", "Column", "build_row", "list_columns"]
 
 _MINUS = "\N{MINUS SIGN}"
-_FLOPS_PER_MAC = 2
 # A share smaller than this is not worth a line under its figure.
 _VISIBLE = 0.005
 _MEASURED = {
@@ -74,7 +73,7 @@ def list_columns(metric: str) -> Iterator[Column]:
     yield Column(metric, unit)
     yield Column("change", "points" if unit == "%" else unit)
     yield Column("test", unit)
-    yield Column("MACs", "")
+    yield Column("FLOPs", "")
     yield Column("params", "")
     for name, label in _MEASURED.items():
         yield Column(label, _short_unit(name))
@@ -108,7 +107,7 @@ def build_row(
         name=candidate.id,
         origin=describe_candidate(spec, candidate, _find_format(candidate, file_format)),
         cells=tuple(
-            Cell(cell.text.removesuffix(f" {column.unit}"), cell.note)
+            Cell(_strip_unit(cell.text, column), cell.note)
             for cell, column in zip(cells, list_columns(metric), strict=True)
         ),
         outcome=outcome,
@@ -116,6 +115,11 @@ def build_row(
         if candidate.rejected is None or has_choices(report, target)
         else f"{name_outcome(outcome)}: {candidate.rejected}",
     )
+
+
+def _strip_unit(text: str, column: Column) -> str:
+    # The head of throughput is read as one: samples /s.
+    return text.removesuffix(f" {column.label}{column.unit}").removesuffix(f" {column.unit}")
 
 
 def _find_format(candidate: CandidateReport, wanted: ExportFormat) -> ExportFormat:
@@ -129,14 +133,12 @@ def _cells(
     before = report.baseline.metrics if report.baseline else {}
     metrics = candidate.metrics
     value, reference = metrics.get(metric), before.get(metric)
-    flops = metrics.get("flops")
     yield Cell(render_metric(metric, value))
     yield Cell(
         render_change(metric, None if value is None or reference is None else value - reference)
     )
     yield Cell(render_metric(metric, candidate.test_metrics.get(metric)))
-    macs = None if flops is None else flops / _FLOPS_PER_MAC
-    yield Cell(render_metric("flops", macs), _reduction("flops", metrics, before))
+    yield Cell(render_metric("flops", metrics.get("flops")), _reduction("flops", metrics, before))
     yield Cell(
         render_metric("params", metrics.get("params")), _reduction("params", metrics, before)
     )

@@ -22,7 +22,6 @@ __all__ = [
     "shorten_name",
 ]
 
-_FLOPS_PER_MAC = 2
 _MINUS, _ARROW, _ELLIPSIS = "\N{MINUS SIGN}", "\N{RIGHTWARDS ARROW}", "…"
 _LETTERS = 27
 # More bars than these stand in the table alone.
@@ -114,7 +113,7 @@ def build_pruning(report: RunReport, spec: Spec) -> PruningView | None:
     zeroed = prune.granularity is Granularity.WEIGHTS
     return PruningView(
         method=_describe_method(prune),
-        step_columns=("weights zero",) if zeroed else ("channels cut", "params", "MACs"),
+        step_columns=("weights zero",) if zeroed else ("channels cut", "params", "FLOPs"),
         steps=tuple(_list_steps(report, metric, zeroed=zeroed)),
         summary=_sum_up(layers),
         counted="weights that are not zero" if zeroed else "channels",
@@ -161,7 +160,7 @@ def _describe_cut(step: PruneStepReport, *, zeroed: bool) -> tuple[str, ...]:
     return (
         f"{step.ratio:.0%}",
         render_metric("params", step.params),
-        render_metric("flops", step.flops / _FLOPS_PER_MAC),
+        render_metric("flops", step.flops),
     )
 
 

@@ -190,10 +190,11 @@ def _tiles(report: RunReport, shipped: CandidateReport, target: str, metric: str
         before = {}
     size, p50 = metric_key("size_mib", target), metric_key("latency_p50_ms", target)
     if after.get(size) and size in before:
-        yield Tile(render_times(before[size] / after[size]), "smaller", _span(size, before, after))
+        value, label = _compare(before[size], after[size], "smaller", "larger")
+        yield Tile(value, label, _span(size, before, after))
     if after.get(p50) and p50 in before:
-        note = _span(p50, before, after)
-        yield Tile(render_times(before[p50] / after[p50]), "faster, median", note)
+        value, label = _compare(before[p50], after[p50], "faster, median", "slower, median")
+        yield Tile(value, label, _span(p50, before, after))
     if metric in after and metric in before:
         change = render_change(metric, after[metric] - before[metric])
         label = f"{metric} on validation"
@@ -203,6 +204,12 @@ def _tiles(report: RunReport, shipped: CandidateReport, target: str, metric: str
         value = render_metric(metric, shipped.test_metrics[metric])
         note = f"baseline {render_metric(metric, tested.get(metric))}"
         yield Tile(value, f"{metric} on test", note)
+
+
+def _compare(before: float, after: float, better: str, worse: str) -> tuple[str, str]:
+    if after > before:
+        return render_times(after / before), worse
+    return render_times(before / after), better
 
 
 def _span(key: str, before: Mapping[str, float], after: Mapping[str, float]) -> str:

@@ -34,10 +34,10 @@ def describe_candidate(spec: Spec, candidate: CandidateReport, file_format: Expo
     if candidate.parent is None:
         return "the baseline"
     if candidate.stage != StageName.QUANTIZE:
-        return f"{candidate.stage} of {candidate.parent}"
+        return f"{candidate.parent}, pruned"
     suffix = candidate.id.removeprefix(f"{candidate.parent}-")
     words = name_technique(spec, suffix, file_format)
-    return words or f"{candidate.stage} of {candidate.parent}"
+    return words or f"{candidate.parent}, quantized"
 
 
 def name_technique(spec: Spec, suffix: str, file_format: ExportFormat) -> str:

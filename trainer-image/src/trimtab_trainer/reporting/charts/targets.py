@@ -20,9 +20,12 @@ from trimtab_trainer.reporting.charts.strip import StripAxis, fit_axis
 
 __all__ = ["CandidatePoint", "draw_candidates"]
 
-# Names stand right of their points, on the first of these heights (pixels) where they are free.
+# Names stand right of their points, on the first of these heights (pixels) where they are free and
+# stay below the legend; a line leads to those that stand apart.
 _ROOM_FOR_NAMES = 1.25
-_NAME_HEIGHTS = (-8, 10, 0, -22, 24, -36, 38, -50, 52)
+_NAME_HEIGHTS = (-8, 10, 0, -22, 24, -36, 38, -50, 52, -64, 66, -78, 80, -92, 94, 108)
+_APART = 12
+_OVERHANG = 8
 _LETTER_WIDTH, _LINE_HEIGHT = 7.5, 13
 # What axes and legend leave of a narrow chart.
 _PLOT_WIDTH, _PLOT_HEIGHT = 390, 200
@@ -122,14 +125,17 @@ def draw_candidates(
         },
     ]
     heights = _place_names(points, up)
-    layers += [
-        {
-            "transform": [{"filter": {"field": "name", "equal": point.name}}],
-            "mark": {**_NAME_MARK, "dy": height},
-            "encoding": {"x": x, "y": y, "text": {"field": "name"}},
-        }
-        for point, height in zip(points, heights, strict=True)
-    ]
+    for point, height in zip(points, heights, strict=True):
+        only = [{"filter": {"field": "name", "equal": point.name}}]
+        if abs(height) > _APART:
+            layers.insert(1, {"transform": only, **_draw_leader(height, x, y)})
+        layers.append(
+            {
+                "transform": only,
+                "mark": {**_NAME_MARK, "dy": height},
+                "encoding": {"x": x, "y": y, "text": {"field": "name"}},
+            }
+        )
     if limit is not None:
         layers.insert(0, _limit_line(limit, y))
     data = {"values": [_as_row(point) for point in points]}
@@ -158,17 +164,34 @@ def _place_names(points: Sequence[CandidatePoint], axis: StripAxis) -> list[int]
         for point in points
     ]
     taken = [_Box(x - _RADIUS, x + _RADIUS, y - _RADIUS, y + _RADIUS) for x, y in places]
-    heights = []
-    for point, (x, y) in zip(points, places, strict=True):
-        boxes = {height: _box_of_name(point.name, x, y + height) for height in _NAME_HEIGHTS}
+    heights = [0] * len(points)
+    # From the right: a line to a name further down then passes left of the names above it.
+    for index in sorted(range(len(points)), key=lambda index: -places[index][0]):
+        x, y = places[index]
+        boxes = {
+            height: _box_of_name(points[index].name, x, y + height) for height in _NAME_HEIGHTS
+        }
         free = [
             height
             for height, box in boxes.items()
-            if not any(box.overlaps(other) for other in taken)
+            if box.top >= -_OVERHANG
+            and box.bottom <= _PLOT_HEIGHT
+            and not any(box.overlaps(other) for other in taken)
         ]
-        heights.append(free[0] if free else _NAME_HEIGHTS[0])
-        taken.append(boxes[heights[-1]])
+        heights[index] = free[0] if free else _NAME_HEIGHTS[0]
+        taken.append(boxes[heights[index]])
+        if abs(heights[index]) > _APART:
+            taken.append(_Box(x, x + _ASIDE, *sorted((y, y + heights[index]))))
     return heights
+
+
+def _draw_leader(height: int, x: Encoding, y: Encoding) -> Layer:
+    """Return a line from a point to its name."""
+    offsets = {"x2Offset": _ASIDE - 2, "y2Offset": height}
+    return {
+        "mark": {"type": "rule", "color": "var(--line-strong)", **offsets},
+        "encoding": {"x": x, "x2": {"field": "cost"}, "y": y, "y2": {"field": "quality"}},
+    }
 
 
 def _box_of_name(name: str, x: float, y: float) -> _Box:
