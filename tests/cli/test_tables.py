@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from compression_builder import make_broad_parts
 from report_builder import (
     make_manifest,
     make_missed_report,
@@ -134,3 +135,13 @@ def test_before_the_end_a_candidate_has_the_verdict_of_its_stage(
     lines = print_lines(parts.build(), capsys)
 
     assert "dense-int8 rejected: speedup@edge min 1.6 is missed: 1.563" in lines
+
+
+def test_a_stand_in_for_the_device_of_a_target_is_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = print_lines(make_broad_parts(measured=4).build(), capsys)
+
+    titles = [line for line in lines if line.startswith("target ")]
+    assert titles[0] == "target edge"
+    assert titles[-1] == "target cloud, measured on cpu in place of cuda"

@@ -41,7 +41,7 @@ __all__ = [
 
 _TRIALS = 20
 _EPOCHS = 10
-_FINETUNE_RATE = 0.1
+_FINETUNE_DIVISOR = 10
 _FAILED_SHARE = 0.2
 _FAILED_LEAST = 3
 _WEIGHTS_AMOUNT = Amount(ratio=0.5)
@@ -245,7 +245,8 @@ def _expand_train(train: Train) -> Train:
 def _expand_prune(prune: Prune, train: Train | None, profile: ProfileDefaults) -> Prune:
     finetune = prune.finetune
     if finetune.learning_rate is None and train is not None:
-        rate = _FINETUNE_RATE * train.learning_rate
+        # Divided, as 0.1 times 0.003 is 0.00030000000000000003.
+        rate = train.learning_rate / _FINETUNE_DIVISOR
         finetune = finetune.model_copy(update={"learning_rate": rate})
     filled = prune.model_copy(update={"finetune": finetune})
     if prune.granularity is Granularity.WEIGHTS:

@@ -44,3 +44,10 @@ def test_f66_pattern_that_matches_nothing_is_a_user_error_with_near_names() -> N
         UserError, match=r"prune.ignoreLayers: 'covn1' matches no layer.*near names: conv1"
     ):
         match("conv2", "covn1")
+
+
+def test_near_names_leave_the_wrapper_out() -> None:
+    with pytest.raises(UserError) as raised:
+        match("netwrok")
+
+    assert "network" not in str(raised.value).partition("near names")[2]

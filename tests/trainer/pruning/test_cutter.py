@@ -273,7 +273,7 @@ def test_widths_that_are_never_asked_for_are_not_tried(
     rounded = dataclasses.replace(settings, round_to=8)
 
     assert [group.root for group in find_cuttable_groups(network, example, rounded)] == ["0"]
-    with pytest.raises(UserError, match="1 more are there"):
+    with pytest.raises(UserError, match="when any of 1 more is narrower"):
         find_cuttable_groups(network, example, settings)
 
 

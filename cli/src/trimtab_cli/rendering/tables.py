@@ -12,6 +12,7 @@ from rich.text import Text
 
 from trimtab_api.metrics import KNOWN_METRICS, metric_key
 from trimtab_api.reports import CandidateReport, ChoiceOutcome, RunReport
+from trimtab_api.v1alpha1.goals import TargetDevice
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_api.v1alpha1.status import TargetStatus
 from trimtab_api.verdict import (
@@ -52,10 +53,13 @@ def print_result(report: RunReport, folder: Path) -> None:
         folder: The run folder, for the paths.
     """
     console = Console(highlight=False, soft_wrap=True)
-    metric = Spec.model_validate(report.spec).objectives[0].metric
+    spec = Spec.model_validate(report.spec)
+    metric = spec.objectives[0].metric
+    devices = {target.name: target.device for target in spec.targets}
     for target in report.status.targets:
         if report.candidates:
-            console.print(_build_table(report, target, metric))
+            wanted = devices.get(target.name)
+            console.print(_build_table(report, target, metric, wanted=wanted))
     _print_rejections(console, report)
     verdict = find_verdict(report.status)
     title, style = _TITLES[verdict]
@@ -75,9 +79,13 @@ def print_result(report: RunReport, folder: Path) -> None:
     console.print(Text(f"report:   {folder / 'report.html'}"))
 
 
-def _build_table(report: RunReport, target: TargetStatus, metric: str) -> Table:
+def _build_table(
+    report: RunReport, target: TargetStatus, metric: str, *, wanted: TargetDevice | None
+) -> Table:
+    is_stand_in = None not in {target.device, wanted} and target.device is not wanted
+    measured = f", measured on {target.device} in place of {wanted}" if is_stand_in else ""
     table = Table(
-        title=f"target {target.name}",
+        title=f"target {target.name}{measured}",
         title_justify="left",
         box=box.SIMPLE_HEAD,
         padding=0,

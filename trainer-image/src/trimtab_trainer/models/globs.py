@@ -5,14 +5,14 @@ fails before any training.
 """
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from torch import nn
 
 from trimtab_trainer.errors import UserError
 
-__all__ = ["WRAPPER_PREFIX", "match_layers"]
+__all__ = ["WRAPPER_PREFIX", "match_layers", "name_layers"]
 
 WRAPPER_PREFIX = "network."
 """What the names of modules begin with where the user's network stands in one of ours."""
@@ -44,11 +44,18 @@ def match_layers(model: nn.Module, patterns: Sequence[str], *, field: str) -> fr
     )
 
 
+def name_layers(layers: Iterable[str]) -> str:
+    """Return the names of modules as the user writes them, in a list for people."""
+    return ", ".join(layer.removeprefix(WRAPPER_PREFIX) for layer in layers)
+
+
 def _is_match(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern) or fnmatchcase(name.removeprefix(WRAPPER_PREFIX), pattern)
 
 
 def _describe_empty_match(pattern: str, names: Sequence[str]) -> str:
-    short = [name.removeprefix(WRAPPER_PREFIX) for name in names]
+    # The wrapper itself is none of the user's modules.
+    own = [name for name in names if f"{name}." != WRAPPER_PREFIX]
+    short = [name.removeprefix(WRAPPER_PREFIX) for name in own]
     near = difflib.get_close_matches(pattern, short, n=3, cutoff=0.4) or short[:3]
     return f"{pattern!r} matches no layer of the model; near names: {', '.join(near)}"

@@ -76,11 +76,11 @@ def find_cuttable_groups(
     for trial in make_trials(model, example):
         groups = keep_runnable(groups, partial(_runs_cut, trial, settings))
     if not groups:
+        more = f"; its code does not run when any of {len(wanted)} more is narrower"
         raise UserError(
             f"the model has no layer that can be cut with prune.granularity "
             f"{settings.granularity}, outside of its output layer and prune.ignoreLayers "
-            f"{list(settings.ignore_layers)}; {len(wanted)} more are there, but its code does not "
-            "run when they are narrower"
+            f"{list(settings.ignore_layers)}{more if wanted else ''}"
         )
     return groups
 

@@ -13,6 +13,7 @@ from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from trimtab_api.v1alpha1.quantize import ActivationDtype
 from trimtab_trainer.errors import OperatorUnsupportedError
+from trimtab_trainer.models.globs import name_layers
 from trimtab_trainer.quantization.inspection import QuantizedFile, inspect_quantized
 from trimtab_trainer.quantization.layers import (
     NARROW_SUFFIX,
@@ -71,7 +72,7 @@ def quantize_dynamic(
     if not graph.replaced:
         raise OperatorUnsupportedError(
             f"{source.name} must have a linear layer with finite float32 weights for dynamic"
-            f" quantization but its layers are {[entry.layer for entry in nodes]}"
+            f" quantization but its layers are {name_layers(entry.layer for entry in nodes)}"
         )
     graph.finish()
     atomic_write(target, model.SerializeToString())

@@ -12,11 +12,14 @@ from pathlib import Path
 import onnx
 from onnx import GraphProto, NodeProto, TensorProto
 
+from trimtab_trainer.models.globs import name_layers
+
 __all__ = [
     "COMPUTE_OPERATORS",
     "NARROW_SUFFIX",
     "LayerNode",
     "check_kept",
+    "describe_exception",
     "find_layer_nodes",
     "list_layers",
     "name_weights",
@@ -84,6 +87,11 @@ def check_kept(nodes: Sequence[LayerNode], keep_float: Collection[str]) -> None:
         raise ValueError(
             f"keep_float must name layers of the file but {unknown} are not: {[*known]}"
         )
+
+
+def describe_exception(keep_float: Collection[str]) -> str:
+    """Return ` besides LAYER, LAYER` where layers stay float on purpose, else nothing."""
+    return f" besides {name_layers(sorted(keep_float))}" if keep_float else ""
 
 
 def name_weights(model: onnx.ModelProto) -> frozenset[str]:

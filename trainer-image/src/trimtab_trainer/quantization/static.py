@@ -25,6 +25,7 @@ from trimtab_trainer.quantization.graph import (
 from trimtab_trainer.quantization.inspection import QuantizedFile, inspect_quantized
 from trimtab_trainer.quantization.layers import (
     check_kept,
+    describe_exception,
     find_layer_nodes,
     name_weights,
     restore_weight_names,
@@ -154,8 +155,8 @@ def write_static(
         found = inspect_quantized(temporary)
         if not found.quantized_layers:
             raise OperatorUnsupportedError(
-                f"{calibration.source} must have a layer that can be quantized but has none besides"
-                f" {sorted(keep_float)}"
+                f"{calibration.source} must have a layer that can be quantized but has none"
+                f"{describe_exception(keep_float)}"
             )
     return replace(found, path=target)
 

@@ -17,6 +17,7 @@ from trimtab_trainer.quantization.layers import (
     NARROW_SUFFIX,
     LayerNode,
     check_kept,
+    describe_exception,
     find_layer_nodes,
     name_weights,
 )
@@ -128,7 +129,7 @@ def _write(
     if not replaced:
         raise OperatorUnsupportedError(
             f"{source.name} must have a layer with finite float32 weights that may become narrow"
-            f" but has none besides {sorted(keep_float)}"
+            f" but has none{describe_exception(keep_float)}"
         )
     _replace(model.graph, replaced)
     atomic_write(target, model.SerializeToString())

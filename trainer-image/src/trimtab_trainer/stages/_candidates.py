@@ -20,6 +20,7 @@ from trimtab_api.selection import (
 from trimtab_api.stages import StageName, StageReason
 from trimtab_api.techniques import DENSE, plan_target_formats
 from trimtab_api.v1alpha1.goals import Direction, Target, TargetDevice
+from trimtab_api.wording import render_distance
 from trimtab_trainer.errors import ExportFailedError, TargetUnmeasuredError
 from trimtab_trainer.ledger import open_ledger
 from trimtab_trainer.reporting._base import CandidateMeasured
@@ -217,7 +218,9 @@ def _find_rejection(
     ledger = run.require_ledger()
     value = candidate.metrics[ledger.metric]
     if not ledger.is_within(value, ledger.allowed):
-        text = f"{ledger.metric} drops by {ledger.drop(value):.4f}, the budget is {ledger.allowed}"
+        drop = render_distance(ledger.metric, ledger.drop(value))
+        budget = render_distance(ledger.metric, ledger.allowed or 0.0)
+        text = f"{ledger.metric} is {drop} worse, the budget is {budget}"
         return StageReason.BUDGET_EXCEEDED, text
     if parent is not None:
         loss = find_no_gain(candidate, parent, run.spec.targets)

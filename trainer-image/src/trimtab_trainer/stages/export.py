@@ -103,9 +103,8 @@ class ExportStage(AbstractStage):
             for file in candidate.files
             if file.max_abs_error is not None
         }
-        message = (
-            f"{len(files)} files; float ones equal their models within {max(errors.values()):.1e}"
-        )
+        count = "1 file" if len(files) == 1 else f"{len(files)} files"
+        message = f"{count}; float ones equal their models within {max(errors.values()):.1e}"
         return StageResult(
             state=StageState.FAILED if refused else StageState.SUCCEEDED,
             reason=StageReason.EXPORT_FAILED if refused else None,

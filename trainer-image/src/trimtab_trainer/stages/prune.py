@@ -1,5 +1,6 @@
 """Stage prune: cut, fine-tune, undo what breaks the budget, export and judge what is left."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 
 from typing_extensions import override
@@ -7,6 +8,8 @@ from typing_extensions import override
 from trimtab_api.reports import PrunedLayerReport, PruneStepReport
 from trimtab_api.stages import StageName, StageReason, StageState
 from trimtab_api.techniques import DENSE, PRUNED
+from trimtab_api.v1alpha1.prune import Allocation, Granularity, Prune
+from trimtab_api.wording import render_distance
 from trimtab_trainer.errors import CheckpointRefusedError
 from trimtab_trainer.models.globs import WRAPPER_PREFIX
 from trimtab_trainer.pruning.iteration import StepResult
@@ -78,19 +81,24 @@ class PruneStage(AbstractStage):
         return self._judge(run)
 
     def _follow(self, run: Run, event: PruneEvent) -> None:
+        prune = _require_prune(run)
+        steps = prune.schedule.steps
+        # Measuring all layers is the first unit of work, each step is one more.
+        scans = int(prune.allocation is Allocation.SENSITIVITY)
         match event:
             case LayerScanned(curve, done, total):
                 layer = curve.layer.removeprefix(WRAPPER_PREFIX)
                 progress = StageProgress(
-                    self.name, done, total, f"measured layer {done} of {total}: {layer}"
+                    self.name,
+                    done / total,
+                    scans + steps,
+                    f"measured layer {done} of {total}: {layer}",
                 )
             case Tuned(step, epoch):
-                prune = run.final_spec.stages.prune
-                steps = prune.schedule.steps if prune else 1
                 progress = StageProgress(
                     self.name,
-                    step - 1 + epoch.epoch / (epoch.epochs + 1),
-                    steps,
+                    scans + step - 1 + epoch.epoch / (epoch.epochs + 1),
+                    scans + steps,
                     f"step {step} of {steps}, fine-tuning epoch {epoch.epoch}/{epoch.epochs}",
                     dict(epoch.metrics),
                 )
@@ -98,12 +106,11 @@ class PruneStage(AbstractStage):
                 # Work whose process was lost begins again.
                 run.prune_steps = [step for step in run.prune_steps if step.step < event.step]
                 run.prune_steps.append(_report_step(event))
-                verdict = "kept" if event.kept else "undone: it breaks the budget"
                 progress = StageProgress(
                     self.name,
-                    event.step,
-                    event.steps,
-                    f"step {event.step} of {event.steps}: {event.ratio:.0%} removed, {verdict}",
+                    scans + event.step,
+                    scans + steps,
+                    f"step {event.step} of {steps}: {_describe_step(event, prune)}",
                     dict(event.metrics),
                 )
             case _:
@@ -120,9 +127,15 @@ class PruneStage(AbstractStage):
         ledger = run.require_ledger()
         first = run.prune_steps[0].metrics.get(ledger.metric)
         found = (
-            "diverges" if first is None else f"drops {ledger.metric} by {ledger.drop(first):.4f}"
+            "diverges"
+            if first is None
+            else f"makes {ledger.metric} {render_distance(ledger.metric, ledger.drop(first))} worse"
         )
-        spend = "" if allowance is None else f", prune may spend {allowance:g}"
+        spend = (
+            ""
+            if allowance is None
+            else f", prune may spend {render_distance(ledger.metric, allowance)}"
+        )
         return StageResult(
             reason=StageReason.BUDGET_EXCEEDED,
             message=f"undone: the first step {found}{spend}; the dense model is kept",
@@ -138,15 +151,16 @@ class PruneStage(AbstractStage):
         dense = run.baseline.metrics if run.baseline else candidate.metrics
         reduction = 1 - candidate.metrics["flops"] / dense["flops"]
         static = {name: candidate.metrics[name] for name in ("params", "flops", "sparsity")}
-        sparsity = static["sparsity"]
+        smaller = 1 - candidate.metrics["params"] / dense["params"]
         removed = (
-            f"{reduction:.0%} of the FLOPs removed"
-            if candidate.metrics["params"] < dense["params"]
-            else f"{sparsity:.0%} of the weights are zero"
+            f"{reduction:.0%} of the FLOPs and {smaller:.0%} of the parameters removed"
+            if smaller > 0
+            else f"{static['sparsity']:.0%} of the weights are zero"
         )
+        ends = _describe_ends(run.prune_steps, _require_prune(run).schedule.steps)
         return StageResult(
             reason=candidate.reason,
-            message=candidate.rejected or removed,
+            message=candidate.rejected or "; ".join([removed, *ends]),
             metrics={"flops_reduction": reduction, **static},
             artifact=candidate.artifact,
             data=self._data(run),
@@ -183,6 +197,36 @@ class PruneStage(AbstractStage):
             except CheckpointRefusedError:
                 return False
         return super().is_intact(run, data)
+
+
+def _require_prune(run: Run) -> Prune:
+    prune = run.final_spec.stages.prune
+    if prune is None:
+        raise ValueError("only a spec with stages.prune can be pruned")
+    return prune
+
+
+def _describe_step(step: StepResult, prune: Prune) -> str:
+    if prune.granularity is Granularity.WEIGHTS:
+        removed = f"{step.sparsity:.0%} of the weights are zero"
+    else:
+        removed = f"{step.ratio:.0%} of the channels removed"
+    return f"{removed}, {'kept' if step.kept else f'undone: {_name_fault(step.metrics)}'}"
+
+
+def _describe_ends(steps: Sequence[PruneStepReport], planned: int) -> list[str]:
+    """Say why fewer steps were kept than planned: one was undone, or rounding left it nothing."""
+    undone = [step for step in steps if not step.kept]
+    if undone:
+        return [f"step {undone[0].step} undone: {_name_fault(undone[0].metrics)}"]
+    idle = planned - len(steps)
+    if not idle:
+        return []
+    return [f"{idle} of {planned} steps had nothing to remove, as widths are rounded"]
+
+
+def _name_fault(metrics: Mapping[str, float]) -> str:
+    return "it breaks the budget" if metrics else "it diverged"
 
 
 def _report_step(result: StepResult) -> PruneStepReport:

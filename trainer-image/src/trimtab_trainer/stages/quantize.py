@@ -88,7 +88,6 @@ class QuantizeStage(AbstractStage):
                 made.append(add_candidate(run, recipe, stage=self.name))
             except tuple(_UNBUILT) as error:
                 unbuilt.append((_UNBUILT[type(error)], f"{recipe.name}: {error}"))
-                run.warn(f"{_UNBUILT[type(error)]}: {recipe.name}: {error}")
         return self._result(run, made, unbuilt)
 
     def _result(
