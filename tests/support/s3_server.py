@@ -13,17 +13,39 @@ from cluster.programs import program
 from trimtab_trainer.storage.mirror import detach_mirrors
 from trimtab_trainer.storage.objects import ObjectAccess, ObjectStore
 
-__all__ = ["Bucket", "bucket", "s3_server"]
+__all__ = ["Bucket", "S3Server", "bucket", "s3_server"]
 
 _numbers = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
 class S3Server:
-    """A server that runs, and what it keeps its objects in."""
+    """A server, and what it keeps its objects in."""
 
     port: int
     folder: Path
+    processes: Processes
+
+    def start(self) -> None:
+        """Run it, and wait until it answers."""
+        # Without extended attributes, which not every /tmp has, etags lie in a folder of their own.
+        sidecar = self.folder.with_name("sidecar")
+        for folder in (self.folder, sidecar):
+            folder.mkdir(exist_ok=True)
+        access = self.access
+        self.processes.start(
+            "versitygw",
+            [
+                *(program("versitygw"), "--port", f"127.0.0.1:{self.port}"),
+                *("--access", access.access_key or "", "--secret", access.secret_key or ""),
+                *("posix", "--sidecar", sidecar, self.folder),
+            ],
+        )
+        self.processes.wait_ready("versitygw", lambda: _answers(self.port))
+
+    def stop(self) -> None:
+        """End it; its objects stay."""
+        self.processes.stop("versitygw")
 
     @property
     def access(self) -> ObjectAccess:
@@ -62,18 +84,9 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """Run the server on this machine alone."""
     folder = tmp_path_factory.mktemp("s3")
     (port,) = find_free_ports(1)
-    server = S3Server(port, folder / "buckets")
-    server.folder.mkdir()
-    command = [program("versitygw"), "--access", "tester", "--secret", "tester-secret"]
-    # Without extended attributes, which not every /tmp has, etags lie in a folder of their own.
-    sidecar = folder / "sidecar"
-    sidecar.mkdir()
     with Processes(folder) as processes:
-        processes.start(
-            "versitygw",
-            [*command, "--port", f"127.0.0.1:{port}", "posix", "--sidecar", sidecar, server.folder],
-        )
-        processes.wait_ready("versitygw", lambda: _answers(port))
+        server = S3Server(port, folder / "buckets", processes)
+        server.start()
         yield server
 
 

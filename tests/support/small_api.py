@@ -55,9 +55,9 @@ class SmallApi:
         self.answers[path] = document
 
     def find(self, path: str) -> dict[str, Any] | Refusal:
-        known = self.answers.get(path) or self.answers.get(path.partition("?")[0])
-        if known is not None:
-            return known
+        for key in (path, path.partition("?")[0]):
+            if key in self.answers:
+                return self.answers[key]
         name = path.partition("?")[0].rpartition("/")[2]
         return make_refusal(404, f'"{name}" not found', name=name)
 

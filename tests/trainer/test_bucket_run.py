@@ -22,7 +22,7 @@ from trimtab_trainer.storage.mirror import detach_mirrors
 
 __all__ = ["bucket", "s3_server"]
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture

@@ -4,22 +4,23 @@ from pathlib import Path
 
 from cluster.access import Cluster
 from cluster.api import Manifest
+from cluster.existing import given_kubeconfig
 
 __all__ = ["make_claim"]
 
 
-def make_claim(cluster: Cluster, namespace: str, name: str, *, on_this_machine: bool) -> Path:
+def make_claim(cluster: Cluster, namespace: str, name: str) -> Path | None:
     """Make a claim and, on the tests' own node, its volume; any user may write in it.
 
     Args:
-        cluster: Where.
+        cluster: A cluster of tier N.
         namespace: Namespace of the claim.
         name: Its name.
-        on_this_machine: Whether the node is this machine.
 
     Returns:
-        The folder behind the claim, which exists on this machine only.
+        The folder behind the claim, or None where the cluster is not on this machine.
     """
+    on_this_machine = given_kubeconfig() is None
     folder = cluster.folder / "claims" / namespace / name
     spec: Manifest = {
         "accessModes": ["ReadWriteOnce"],
@@ -39,7 +40,7 @@ def make_claim(cluster: Cluster, namespace: str, name: str, *, on_this_machine: 
             "spec": spec,
         }
     )
-    return folder
+    return folder if on_this_machine else None
 
 
 def _make_volume(name: str, folder: Path) -> Manifest:

@@ -29,6 +29,7 @@ def make_ray_job(
     entrypoint: str = "true",
     workers: int = 1,
     worker_limits: Manifest | None = None,
+    claim: str | None = None,
 ) -> Manifest:
     """Return a RayJob that passes Pod Security `restricted` and has token authentication.
 
@@ -36,9 +37,11 @@ def make_ray_job(
         name: Name of the RayJob.
         namespace: Its namespace.
         image: Image of head, workers and submitter.
-        entrypoint: What runs on the head once all workers are ready.
+        entrypoint: What runs on the head once all workers are ready: one command, since what
+            follows `&&` or `;` would run in the submitter.
         workers: Number of worker pods.
         worker_limits: Limits of a worker, for example GPUs.
+        claim: A claim that the head mounts at `/claim`.
     """
     small = {"cpu": "200m", "memory": "512Mi"}
     limits = worker_limits or {"cpu": "1", "memory": "1Gi"}
@@ -50,12 +53,15 @@ def make_ray_job(
         "rayStartParams": {},
         "template": _make_pod("ray-worker", image, limits),
     }
+    head = _make_pod("ray-head", image, {"cpu": "1", "memory": "2Gi"})
+    if claim is not None:
+        _mount_claim(head["spec"], claim)
     cluster = {
         "rayVersion": "2.60.0",
         "authOptions": {"mode": "token"},
         "headGroupSpec": {
             "rayStartParams": {"num-cpus": "0", "dashboard-host": "0.0.0.0"},
-            "template": _make_pod("ray-head", image, {"cpu": "1", "memory": "2Gi"}),
+            "template": head,
         },
         "workerGroupSpecs": [group],
     }
@@ -101,3 +107,9 @@ def _make_pod(container: str, image: str, limits: Manifest) -> Manifest:
             ],
         }
     }
+
+
+def _mount_claim(pod: Manifest, claim: str) -> None:
+    source = {"persistentVolumeClaim": {"claimName": claim}}
+    pod["volumes"].append({"name": "claim", **source})
+    pod["containers"][0]["volumeMounts"].append({"name": "claim", "mountPath": "/claim"})

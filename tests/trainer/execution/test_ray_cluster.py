@@ -46,6 +46,8 @@ def test_only_workers_take_work_and_the_head_does_not(address: str) -> None:
 
 
 def test_f40_a_slot_without_a_machine_waits_until_one_comes(address: str) -> None:
+    join_cluster(1)
+    leave_cluster()
     machines = join_cluster(2, patience=0)
     assert machines == Machines(count=2, cores=2, gpus=0)
     with make_executor(machines) as executor:

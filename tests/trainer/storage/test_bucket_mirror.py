@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from s3_server import Bucket
+from trimtab_api.v1alpha1.conditions import DegradedReason
 from trimtab_trainer.errors import FencedError, TrialLogCorruptError
 from trimtab_trainer.storage.bucket_mirror import BucketMirror
 from trimtab_trainer.storage.filesystem import (
@@ -16,6 +17,7 @@ from trimtab_trainer.storage.filesystem import (
 )
 from trimtab_trainer.storage.mirror import attach_mirror, detach_mirrors, fetch_named
 from trimtab_trainer.storage.objects import ObjectAccess, ObjectStore
+from trimtab_trainer.storage.patience import patiently
 from trimtab_trainer.storage.trial_log import TrialLog
 from trimtab_trainer.storage.uris import BucketPlace
 
@@ -172,6 +174,20 @@ def test_f52_a_record_whose_answer_was_lost_is_written_once(here: Path, bucket: 
         here / "a1" / "trials", 1, line
     )
     assert other.read() == [{"number": 0}]
+
+
+def test_f52_records_are_stored_in_order_once_the_store_answers_again(
+    here: Path, bucket: Bucket
+) -> None:
+    log = TrialLog(here / "a1" / "trials", fingerprint="f")
+    log.append({"number": 0})
+    bucket.server.stop()
+    troubles = list(
+        patiently(lambda: log.append({"number": 1}), sleep=lambda _: bucket.server.start())
+    )
+    assert [trouble.reason for trouble in troubles] == [DegradedReason.STORAGE_UNREACHABLE]
+    log.append({"number": 2})
+    assert [record["number"] for record in log.read()] == [0, 1, 2]
 
 
 def test_without_a_mirror_a_path_is_only_a_file(tmp_path: Path) -> None:

@@ -149,6 +149,29 @@ def test_another_job_is_another_folder() -> None:
     )
 
 
+def test_f42_of_two_that_raise_the_fence_at_once_the_later_attempt_goes_on(
+    opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier, later = opener(), opener()
+    monkeypatch.setattr(type(earlier), "check_fence", _then(later, AbstractRunStorage.check_fence))
+    with pytest.raises(FencedError):
+        earlier.raise_fence(1)
+    assert later.read_fence() == 2
+
+
+def _then(
+    later: AbstractRunStorage, check: Callable[[AbstractRunStorage, int], None]
+) -> Callable[[AbstractRunStorage, int], None]:
+    """Let the later attempt raise the fence right after the earlier one has looked at it."""
+
+    def look(storage: AbstractRunStorage, attempt: int) -> None:
+        check(storage, attempt)
+        if attempt == 1 and later.read_fence() == 0:
+            later.raise_fence(2)
+
+    return look
+
+
 def test_the_newest_log_of_another_job_is_found(opener: Opener) -> None:
     for attempt in (1, 2):
         fill(opener().open_attempt(attempt))

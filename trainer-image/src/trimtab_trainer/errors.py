@@ -19,6 +19,7 @@ __all__ = [
     "ExportFailedError",
     "FencedError",
     "MetricInvalidError",
+    "NetworkUnfitError",
     "OperatorUnsupportedError",
     "OutOfMemoryError",
     "RunStoppedError",
@@ -83,6 +84,10 @@ class TooManyFailedTrialsError(TrainerError):
 
 class MetricInvalidError(TrainerError):
     """An objective's metric is missing from a trial's results or is not a finite number."""
+
+
+class NetworkUnfitError(TrainerError):
+    """A trial's network cannot be pruned or quantized as the manifest asks; others may."""
 
 
 class DivergedError(TrainerError):

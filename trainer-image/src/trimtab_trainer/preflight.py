@@ -11,14 +11,10 @@ import torch
 from trimtab_api.metrics import KNOWN_METRICS, TRIAL_METRICS, MetricScope
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_trainer.errors import UserError
-from trimtab_trainer.models.globs import match_layers
-from trimtab_trainer.models.profile import count_flops, count_parameters
-from trimtab_trainer.pruning.amounts import Counters
-from trimtab_trainer.pruning.budget import check_amount
 from trimtab_trainer.reporting._base import SamplesSkipped
 from trimtab_trainer.stages._base import Facts, Run
-from trimtab_trainer.stages._bench import Bench, make_example
-from trimtab_trainer.stages._prune_work import make_amount, make_settings
+from trimtab_trainer.stages._bench import Bench
+from trimtab_trainer.stages._compressible import check_compression, searches_network
 from trimtab_trainer.stages._work import inspect_job, inspect_machine
 from trimtab_trainer.storage.run_folder import enter_data
 
@@ -42,10 +38,8 @@ def run_preflight(run: Run) -> None:
     for warning in run.facts.data_warnings:
         run.warn(warning)
     run.call(check_goals, spec=run.spec)
-    if run.spec.stages.prune is not None and run.spec.stages.prune.amount is not None:
-        run.call(check_pruning, spec=run.spec)
-    if run.spec.stages.quantize is not None:
-        run.call(check_quantization, spec=run.spec)
+    if not searches_network(run.spec):  # else each trial's network is checked before its training
+        run.call(check_network, spec=run.spec)
 
 
 def _tell_skipped(run: Run, names: tuple[str, ...]) -> None:
@@ -82,35 +76,12 @@ def _require_metric(field: str, metric: str, found: Sequence[str]) -> None:
         raise UserError(f"{field} must be one of {', '.join(sorted(found))} but is {metric}")
 
 
-def check_pruning(bench: Bench, *, spec: Spec, threads: int) -> Generator[None, None, None]:
-    """Check that the network can be cut as far as asked, and that every pattern matches a layer.
+def check_network(bench: Bench, *, spec: Spec, threads: int) -> Generator[None, None, None]:
+    """Check that the manifest's network can be pruned and quantized as asked.
 
     Raises:
         UserError: It cannot.
     """
     torch.set_num_threads(threads)
-    prune = spec.stages.prune
-    if prune is None or prune.amount is None:
-        raise ValueError("only a spec with an expanded stages.prune can be checked")
-    example = make_example(bench.data(spec))
-    model = bench.fresh_model(spec).cpu()
     yield None
-    check_amount(
-        model,
-        example,
-        amount=make_amount(prune.amount),
-        settings=make_settings(prune, spec.seed),
-        counters=Counters(count_parameters, lambda model: count_flops(model, example)),
-    )
-
-
-def check_quantization(bench: Bench, *, spec: Spec, threads: int) -> Generator[None, None, None]:
-    """Check that every pattern of layers that stay float matches one.
-
-    Raises:
-        UserError: One does not.
-    """
-    torch.set_num_threads(threads)
-    yield None
-    keep = spec.stages.quantize.keep_float if spec.stages.quantize else ()
-    match_layers(bench.fresh_model(spec), keep, field="quantize.keepFloat")
+    check_compression(bench, spec)

@@ -19,10 +19,11 @@ from trimtab_api.v1alpha1.job import Spec
 from trimtab_api.v1alpha1.runtime import FailureAction
 from trimtab_api.v1alpha1.status import FailureClass
 from trimtab_api.v1alpha1.train import Train
-from trimtab_trainer.errors import CheckpointRefusedError
+from trimtab_trainer.errors import CheckpointRefusedError, NetworkUnfitError, UserError
 from trimtab_trainer.execution._base import TeamMember
 from trimtab_trainer.models.profile import count_flops, count_parameters
 from trimtab_trainer.stages._bench import Bench, make_example
+from trimtab_trainer.stages._compressible import check_compression, searches_network
 from trimtab_trainer.storage.hashes import fingerprint
 from trimtab_trainer.storage.patience import StorageTrouble, patiently
 from trimtab_trainer.training.checkpoint import save_checkpoint
@@ -138,7 +139,8 @@ def fit(
         folder: Where the weights go; unfinished ones lie in a folder of it.
         threads: Threads to compute with, over all members of the team.
         shrinks: How many times the micro-batches are halved.
-        keeps_limits: Whether a network past a static limit is not trained, as in a search.
+        keeps_limits: Whether a network is not trained that is past a static limit or cannot be
+            pruned or quantized as asked, as in a search.
         team: This process's place among those that train together; None = alone.
 
     Returns:
@@ -146,6 +148,7 @@ def fit(
         that can be told before training.
 
     Raises:
+        NetworkUnfitError: The network of a trial cannot be pruned or quantized as asked.
         TrainerError: The training diverged or cannot work.
     """
     members = Team(team.rank, team.size, team.address) if team else Team()
@@ -154,6 +157,8 @@ def fit(
     limits = trial_limits(spec) if keeps_limits else ()
     if find_violations([limit for limit in limits if limit.is_static], static):
         return static
+    if keeps_limits and searches_network(spec):
+        _check_network(bench, spec)
     course = _Course(bench, spec, make_recipe(spec, shrinks=shrinks), folder, members)
     with join(members, device=bench.device(spec)):
         metrics = yield from course.run()
@@ -166,6 +171,13 @@ def _require_train(spec: Spec) -> Train:
     if spec.stages.train is None:
         raise ValueError("only a spec with stages.train can be trained")
     return spec.stages.train
+
+
+def _check_network(bench: Bench, spec: Spec) -> None:
+    try:
+        check_compression(bench, spec)
+    except UserError as error:
+        raise NetworkUnfitError(str(error)) from error
 
 
 def _count(bench: Bench, spec: Spec) -> dict[str, float]:

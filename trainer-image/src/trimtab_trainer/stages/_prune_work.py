@@ -15,7 +15,6 @@ from typing_extensions import override
 
 from trimtab_api.reports import CurvePoint, PrunedLayerReport
 from trimtab_api.v1alpha1.job import Spec
-from trimtab_api.v1alpha1.prune import Amount as AmountSpec
 from trimtab_api.v1alpha1.prune import Prune
 from trimtab_trainer.data._base import AbstractSplit, DataBundle
 from trimtab_trainer.data.subset import choose_subset
@@ -23,9 +22,8 @@ from trimtab_trainer.ledger import Ledger
 from trimtab_trainer.models.globs import WRAPPER_PREFIX
 from trimtab_trainer.models.profile import count_flops, count_parameters
 from trimtab_trainer.models.task import AbstractTask
-from trimtab_trainer.pruning.amounts import Amount, AmountKind, Counters
+from trimtab_trainer.pruning.amounts import Counters
 from trimtab_trainer.pruning.cuts import render_cuts
-from trimtab_trainer.pruning.cutter import PruneSettings
 from trimtab_trainer.pruning.iteration import (
     PrunedModel,
     PruneTools,
@@ -34,13 +32,14 @@ from trimtab_trainer.pruning.iteration import (
 )
 from trimtab_trainer.pruning.sensitivity import LayerCurve, LayerScanned, Reading
 from trimtab_trainer.stages._bench import CUTS_KEY, Bench, make_example
+from trimtab_trainer.stages._compressible import make_amount, make_settings
 from trimtab_trainer.stages._fit import make_recipe
 from trimtab_trainer.storage.patience import StorageTrouble, patiently
 from trimtab_trainer.training.checkpoint import save_checkpoint
 from trimtab_trainer.training.evaluation import device_of
 from trimtab_trainer.training.loop import EpochResult, evaluate, train
 
-__all__ = ["PruneEvent", "Tuned", "make_amount", "make_settings", "prune_checkpoint"]
+__all__ = ["PruneEvent", "Tuned", "prune_checkpoint"]
 
 _MICRO_BATCH = 8
 """Samples per gradient of Taylor and Fisher: squares of gradients need few at a time."""
@@ -58,27 +57,6 @@ class Tuned:
 
 
 PruneEvent = LayerScanned | Tuned | StepResult
-
-
-def make_settings(prune: Prune, seed: int) -> PruneSettings:
-    """Return which parts may go, as an expanded stages.prune says."""
-    return PruneSettings(
-        granularity=prune.granularity,
-        importance=prune.importance,
-        allocation=prune.allocation,
-        ignore_layers=prune.ignore_layers,
-        layer_ratios=prune.layer_ratios,
-        max_layer_ratio=prune.max_layer_ratio,
-        round_to=prune.round_to or 1,
-        seed=seed,
-    )
-
-
-def make_amount(amount: AmountSpec) -> Amount:
-    """Return how much goes, as the pruning package takes it."""
-    name = amount.chosen()
-    alias = AmountSpec.model_fields[name].alias or name
-    return Amount(AmountKind(alias), getattr(amount, name))
 
 
 @dataclass(frozen=True, slots=True)

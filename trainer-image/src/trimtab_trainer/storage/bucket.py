@@ -78,15 +78,17 @@ class BucketStorage(AbstractRunStorage):
     @override
     def raise_fence(self, attempt: int) -> None:
         content = json.dumps({"attempt": attempt}).encode()
-        while True:
+        self.check_fence(attempt)
+        fence, tag = self._read_fence()
+        if fence == attempt:
+            return
+        try:
+            self._store.write(self._place.key(FENCE), content, if_tag=tag)
+        except FileExistsError:
+            # Somebody else was faster, or this process did not hear the answer.
             self.check_fence(attempt)
-            fence, tag = self._read_fence()
-            if fence == attempt:
-                return
-            try:
-                self._store.write(self._place.key(FENCE), content, if_tag=tag)
-            except FileExistsError:
-                continue  # somebody else was faster, or this process did not hear the answer
+            if self.read_fence() < attempt:
+                raise
 
     def _read_fence(self) -> tuple[int, str]:
         try:
