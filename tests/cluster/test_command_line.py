@@ -1,7 +1,7 @@
 """The commands that ask a cluster understand a real API server."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +44,13 @@ def namespace(
 
 
 @pytest.fixture
-def trimtab(namespace: str) -> Iterator[Command]:
+def trimtab(namespace: str) -> Command:
     """The command line, in a namespace of the test's own."""
 
     def run(*words: str | Path) -> Result:
         return CliRunner().invoke(app, [*map(str, words), "-n", namespace])
 
-    yield run
+    return run
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_the_doctor_tells_a_stranger_what_to_ask_for(
     states = {entry["subject"]: entry["state"] for entry in reversed(checks)}
     assert (states["definition"], states["operator"]) == ("ok", "unknown")
     assert states["rights"] == "failed"
-    assert states["namespace"] == "unknown"
+    assert "namespace" not in states
 
 
 def test_the_server_accepts_what_is_valid(trimtab: Command, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_the_server_accepts_what_is_valid(trimtab: Command, tmp_path: Path) -> N
     assert "digits is valid, also for the API server" in result.stdout
 
 
-def test_an_immutable_field_is_refused_at_its_line(
+def test_an_immutable_field_is_refused_in_the_file(
     trimtab: Command, job: str, tmp_path: Path
 ) -> None:
     path = write_manifest(tmp_path, seed=8)
@@ -131,8 +131,8 @@ def test_an_immutable_field_is_refused_at_its_line(
     result = trimtab("validate", "--server", path)
 
     assert result.exit_code == 2
-    line = 1 + path.read_text("utf-8").splitlines().index('  "seed": 8,')
-    assert result.stdout.startswith(f"{path}:{line}: spec.seed: ")
+    assert result.stdout.startswith(f"{path}:")
+    assert "seed is immutable" in result.stdout
 
 
 def test_the_servers_word_on_an_unknown_namespace_is_one_line(

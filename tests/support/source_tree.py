@@ -6,7 +6,7 @@ from pathlib import Path
 __all__ = ["ROOT", "SOURCE_FOLDERS", "list_kept_files", "list_modules"]
 
 ROOT = Path(__file__).parents[2]
-SOURCE_FOLDERS = ("api/src", "trainer-image/src", "cli/src")
+SOURCE_FOLDERS = ("api/src", "operator/src", "trainer-image/src", "cli/src")
 
 
 def list_kept_files(*patterns: str) -> list[Path]:

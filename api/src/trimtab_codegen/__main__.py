@@ -16,6 +16,7 @@ from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
 from trimtab_api.reports import RunReport
 from trimtab_codegen.crd import PLURAL, build_crd
+from trimtab_codegen.deploy import build_deploy
 from trimtab_codegen.reference import render_reference
 
 _ROOT = Path(__file__).parents[3]
@@ -53,6 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _render_files() -> dict[str, str]:
     return {
         f"crds/{PLURAL}.trimtab.dev.yaml": f"# {_HEADER}\n{_render_yaml(build_crd())}",
+        "deploy/trimtab.yaml": f"# {_HEADER}\n{''.join(map(_render_yaml, build_deploy()))}",
         "docs/reference/optimizationjob.md": f"<!-- {_HEADER} -->\n\n{render_reference()}",
         "docs/reference/report.schema.json": _render_report_schema(),
     }

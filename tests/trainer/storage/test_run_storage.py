@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from s3_server import Bucket
 from trimtab_trainer.errors import FencedError, UserError
+from trimtab_trainer.storage import claim
 from trimtab_trainer.storage._base import AbstractRunStorage
 from trimtab_trainer.storage.filesystem import atomic_write, list_folders, read_json, write_json
+from trimtab_trainer.storage.objects import ObjectStore
 from trimtab_trainer.storage.opening import StoragePlace, job_uri, open_storage
 from trimtab_trainer.storage.trial_log import TrialLog, find_newest_log, read_any_log
 
@@ -153,23 +156,22 @@ def test_f42_of_two_that_raise_the_fence_at_once_the_later_attempt_goes_on(
     opener: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     earlier, later = opener(), opener()
-    monkeypatch.setattr(type(earlier), "check_fence", _then(later, AbstractRunStorage.check_fence))
+    monkeypatch.setattr(ObjectStore, "write", _after(later, ObjectStore.write))
+    monkeypatch.setattr(claim, "write_json", _after(later, claim.write_json))
     with pytest.raises(FencedError):
         earlier.raise_fence(1)
     assert later.read_fence() == 2
 
 
-def _then(
-    later: AbstractRunStorage, check: Callable[[AbstractRunStorage, int], None]
-) -> Callable[[AbstractRunStorage, int], None]:
-    """Let the later attempt raise the fence right after the earlier one has looked at it."""
+def _after(later: AbstractRunStorage, write: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the later attempt raise the fence right before the earlier one writes it."""
 
-    def look(storage: AbstractRunStorage, attempt: int) -> None:
-        check(storage, attempt)
-        if attempt == 1 and later.read_fence() == 0:
+    def wait(*arguments: Any, **options: Any) -> Any:
+        if later.read_fence() < 2:
             later.raise_fence(2)
+        return write(*arguments, **options)
 
-    return look
+    return wait
 
 
 def test_the_newest_log_of_another_job_is_found(opener: Opener) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "is_imported",
     "parse_attempt",
     "parse_fence",
+    "require_latest",
 ]
 
 FENCE = "fence"
@@ -57,6 +58,19 @@ def parse_fence(document: object) -> int:
             return attempt
         case _:
             return 0
+
+
+def require_latest(attempt: int, fence: int) -> None:
+    """Refuse an attempt below the fence.
+
+    Raises:
+        FencedError: It is.
+    """
+    if fence > attempt:
+        raise FencedError(
+            f"attempt {attempt} must be the latest of its job but attempt {fence} has begun;"
+            " this one ends and writes nothing more"
+        )
 
 
 class AbstractRunStorage(ABC):
@@ -120,9 +134,4 @@ class AbstractRunStorage(ABC):
         Raises:
             FencedError: A higher attempt has raised the fence.
         """
-        fence = self.read_fence()
-        if fence > attempt:
-            raise FencedError(
-                f"attempt {attempt} must be the latest of its job but attempt {fence} has begun;"
-                " this one ends and writes nothing more"
-            )
+        require_latest(attempt, self.read_fence())

@@ -20,6 +20,7 @@ from trimtab_trainer.storage._base import (
     is_imported,
     parse_attempt,
     parse_fence,
+    require_latest,
 )
 from trimtab_trainer.storage.bucket_mirror import BucketMirror, join_records, record_name
 from trimtab_trainer.storage.mirror import attach_mirror
@@ -78,8 +79,9 @@ class BucketStorage(AbstractRunStorage):
     @override
     def raise_fence(self, attempt: int) -> None:
         content = json.dumps({"attempt": attempt}).encode()
-        self.check_fence(attempt)
+        # What is compared and what is replaced must be the same: one reading gives both.
         fence, tag = self._read_fence()
+        require_latest(attempt, fence)
         if fence == attempt:
             return
         try:
