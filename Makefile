@@ -17,11 +17,11 @@ demo: setup ## Search, train, prune, quantize and benchmark a digits classifier:
 data: ## Fill pvc://datasets/fashion-mnist from Debian's package
 	@tools/fashion-mnist.sh
 
-test: setup ## Run the tests; those on an API server build it once, from Go modules
-	$(BIN)/pytest -m "not cluster_k and not cluster_n"
+test: setup ## Run the tests that need no cluster and no server
+	$(BIN)/pytest -m "not cluster_a and not cluster_k and not cluster_n and not s3"
 
-test-cluster: setup ## Run the tests with KubeRay: on simulated nodes, and on a real one (Linux, root)
-	$(BIN)/pytest -m "cluster_k or cluster_n"
+test-cluster: setup ## Run the others, on servers built once from Go modules; a real node needs root
+	$(BIN)/pytest -m "cluster_a or cluster_k or cluster_n or s3"
 
 verify: setup generate ## Regenerate, lint, check types and imports, expect a clean tree
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""The contract and the command line start without the heavy libraries that only a run needs."""
+"""The contract, the operator and the command line start without the heavy libraries that only a run needs."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         importlib.import_module(found.name)
 print(" ".join(name for name in sys.argv[2].split(",") if name in sys.modules))
 """
-HEAVY = "torch,ray,optuna,onnxruntime,onnx,numpy,sklearn,kubernetes,kopf"
+HEAVY = "torch,ray,optuna,onnxruntime,onnx,numpy,sklearn,kubernetes,kopf,botocore"
 
 
 def list_loaded(package: str, libraries: str, *skipped: str) -> list[str]:
@@ -27,8 +27,13 @@ def test_the_contract_needs_pydantic_alone() -> None:
     assert list_loaded("trimtab_api", f"{HEAVY},yaml,ruamel.yaml,rich,typer") == []
 
 
-def test_the_command_line_but_for_its_local_run_is_light() -> None:
-    assert list_loaded("trimtab_cli", HEAVY, "trimtab_cli.local") == []
+def test_the_command_line_but_for_its_doors_is_light() -> None:
+    doors = ("trimtab_cli.local", "trimtab_cli.cluster", "trimtab_cli.objects")
+    assert list_loaded("trimtab_cli", HEAVY, *doors) == []
+
+
+def test_the_operator_brings_nothing_of_the_data_plane() -> None:
+    assert list_loaded("trimtab_operator", "torch,ray,optuna,onnxruntime,onnx,numpy,sklearn") == []
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"]])

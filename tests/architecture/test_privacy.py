@@ -4,8 +4,11 @@ import re
 
 from source_tree import ROOT, list_kept_files
 
-# Written in parts, so that this file does not find itself. A made-up user of tests is called me.
-PATHS = "|".join(f"/{folder}" for folder in ("home/(?!me/)", "Users/", "root/", "work/", "tmp/"))
+# Written in parts, so that this file does not find itself. A made-up user of tests is called me;
+# pods have their home in their folder of temporary files.
+PATHS = "|".join(
+    f"/{folder}" for folder in ("home/(?!me/)", "Users/", "root/", "work/", "tmp/(?!home)")
+)
 REGISTRIES = "|".join(
     (
         "pypi" + r"\.org",

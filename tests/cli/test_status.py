@@ -167,3 +167,33 @@ def test_the_namespace_is_the_users_choice(trimtab: RunCommand, api: SmallApi) -
     trimtab("status", "digits", "-n", "other")
 
     assert api.asked == [f"GET {JOB_PATH.replace('/vision/', '/other/')}"]
+
+
+def test_on_a_terminal_the_picture_is_redrawn(
+    trimtab: RunCommand, api: SmallApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    api.add(JOBS, make_job_list(make_cluster_job(**RUNNING)))
+    ended = make_cluster_job(version="9", conditions=DONE, state="Complete")
+    api.watches.append([{"type": "MODIFIED", "object": ended}])
+
+    output = trimtab("status", "digits", "--watch").stdout
+
+    assert "vision/digits: Running" in output
+    assert "vision/digits: complete, goals missed" in output
+    assert "\x1b[" in output
+
+
+def test_stopping_a_watch_leaves_the_job_alone(
+    trimtab: RunCommand, api: SmallApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", interrupt)
+    api.add(JOBS, make_job_list(make_cluster_job(**RUNNING)))
+
+    result = trimtab("status", "digits", "--watch")
+
+    assert result.exit_code == 130
+    assert all(entry.startswith("GET ") for entry in api.asked)

@@ -10,6 +10,7 @@ from cluster.fixtures import (
     make_namespace,
     node_server,
     simulated_nodes,
+    simulated_ray,
     trainer_image,
 )
 from cluster.programs import is_built, program
@@ -23,6 +24,7 @@ __all__ = [
     "node_server",
     "pytest_collection_finish",
     "simulated_nodes",
+    "simulated_ray",
     "trainer_image",
 ]
 

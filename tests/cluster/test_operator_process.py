@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cluster.access import Cluster
-from cluster.definitions import apply_definitions, kuberay_definitions
+from cluster.definitions import apply_definitions, kuberay_definitions, remove_definitions
 from cluster.fixtures import NamespaceMaker
 from cluster.processes import wait_until
 from operator_process import OperatorProcess, running_operator
@@ -45,8 +45,7 @@ def server(api_server: Cluster) -> Iterator[Cluster]:
     """A cluster that has KubeRay's definitions for the time of this module."""
     apply_definitions(api_server.api, kuberay_definitions())
     yield api_server
-    for definition in kuberay_definitions():
-        api_server.api.delete("CustomResourceDefinition", definition["metadata"]["name"])
+    remove_definitions(api_server.api, kuberay_definitions())
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from cluster.fixtures import NamespaceMaker
 from cluster.processes import wait_until
 from cluster.ray_jobs import make_ray_job
 from cluster.simulated_nodes import SimulatedNodes
+from cluster.simulated_ray import SimulatedRay
 
 pytestmark = pytest.mark.cluster_k
 
@@ -29,6 +30,26 @@ def test_a_ray_job_gets_its_cluster_and_leaves_nothing(
     api.delete("RayJob", "hand", namespace)
     assert wait_until(lambda: not api.list("Pod", namespace), 30)
     assert not api.list("RayCluster", namespace)
+
+
+@pytest.mark.usefixtures("simulated_nodes")
+@pytest.mark.parametrize(("ray_says", "ends"), [("SUCCEEDED", "Complete"), ("FAILED", "Failed")])
+def test_a_ray_job_ends_as_its_entrypoint_does(
+    kuberay_server: Cluster,
+    simulated_ray: SimulatedRay,
+    make_namespace: NamespaceMaker,
+    ray_says: str,
+    ends: str,
+) -> None:
+    namespace = make_namespace(kuberay_server)
+    kuberay_server.api.create(make_ray_job("hand", namespace))
+    simulated_ray.end_job(kuberay_server, namespace, "hand", status=ray_says)
+
+    def read_end() -> str:
+        status = kuberay_server.api.get("RayJob", "hand", namespace)["status"]
+        return str(status.get("jobDeploymentStatus"))
+
+    assert wait_until(lambda: read_end() == ends, 30), read_end()
 
 
 def test_a_pod_that_fits_nowhere_says_so(

@@ -91,6 +91,13 @@ class Api:
         query = {"fieldManager": manager, "force": str(force).lower()}
         return self.request("PATCH", path, body=manifest, query=query, patch="apply")
 
+    def apply_text(self, path: str, text: str, manager: str = "test") -> Manifest:
+        """Apply an object that is written in YAML, without reading it here."""
+        query = urllib.parse.urlencode({"fieldManager": manager, "force": "true"})
+        headers = {"Content-Type": _TYPES["apply"]}
+        answer: Manifest = json.loads(self._exchange("PATCH", f"{path}?{query}", text, headers))
+        return answer
+
     def patch(
         self, kind: str, name: str, changes: object, namespace: str | None = None, **more: str
     ) -> Manifest:
@@ -126,7 +133,8 @@ class Api:
         """
         address = f"{path}?{urllib.parse.urlencode(query)}" if query else path
         headers = {"Content-Type": _TYPES[patch] if patch else "application/json"}
-        answer: Manifest = json.loads(self._exchange(method, address, body, headers))
+        text = None if body is None else json.dumps(body)
+        answer: Manifest = json.loads(self._exchange(method, address, text, headers))
         return answer
 
     def watch(
@@ -147,10 +155,11 @@ class Api:
         except (OSError, http.client.HTTPException, ApiRefusedError):
             return False
 
-    def _exchange(self, method: str, path: str, body: object, headers: Mapping[str, str]) -> str:
-        text = None if body is None else json.dumps(body)
+    def _exchange(
+        self, method: str, path: str, text: str | None, headers: Mapping[str, str]
+    ) -> str:
         with closing(self._connect()) as connection:
-            connection.request(method, path, text, {**self._headers(), **headers})
+            connection.request(method, path, text and text.encode(), {**self._headers(), **headers})
             answer = connection.getresponse()
             content = answer.read().decode()
         if answer.status >= http.HTTPStatus.BAD_REQUEST:

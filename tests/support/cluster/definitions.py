@@ -3,46 +3,77 @@
 The fixtures apply ours, and KubeRay's where its operator or a test that plays it needs them.
 """
 
+import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-
-from ruamel.yaml import YAML
 
 from cluster.api import Api, ApiRefusedError, Manifest
 from cluster.errors import ClusterStartError
+from cluster.kinds import object_path
 from cluster.processes import wait_until
 from cluster.programs import module_folder
 
-__all__ = ["apply_definitions", "kuberay_definitions", "own_definitions"]
+__all__ = [
+    "apply_definitions",
+    "kuberay_definitions",
+    "own_definitions",
+    "remove_definitions",
+]
 
 _ROOT = Path(__file__).parents[3]
 _KUBERAY = "github.com/ray-project/kuberay/ray-operator"
 _SECONDS = 30
 
 
-def own_definitions() -> list[Manifest]:
-    """Return the definitions of `crds/`."""
-    return _read_folder(_ROOT / "crds", "*.yaml")
+def own_definitions() -> list[Path]:
+    """Return the files of `crds/`."""
+    return sorted((_ROOT / "crds").glob("*.yaml"))
 
 
-def kuberay_definitions() -> list[Manifest]:
+def kuberay_definitions() -> list[Path]:
     """Return KubeRay's definitions, all of which its operator waits for, from its module."""
     folder = module_folder("kuberay", _KUBERAY) / "config" / "crd" / "bases"
-    return _read_folder(folder, "ray.io_*.yaml")
+    return sorted(folder.glob("ray.io_*.yaml"))
 
 
-def apply_definitions(api: Api, definitions: Iterable[Manifest]) -> None:
-    """Apply definitions and wait until their objects can be made.
+def apply_definitions(api: Api, definitions: Iterable[Path]) -> None:
+    """Apply definitions, as they are written, and wait until their objects can be made.
 
     Raises:
         ApiRefusedError: The API server does not take one.
         ClusterStartError: One is taken but its objects are not served in time.
     """
-    applied = [api.apply(definition) for definition in definitions]
+    applied = [_apply(api, path) for path in definitions]
     for definition in applied:
         name = definition["metadata"]["name"]
         if not wait_until(_Served(api, definition), _SECONDS):
             raise ClusterStartError(f"objects of {name} are not served after {_SECONDS} s")
+
+
+def remove_definitions(api: Api, definitions: Iterable[Path]) -> None:
+    """Delete definitions with all their objects.
+
+    Raises:
+        ClusterStartError: One is still there after a while.
+    """
+    names = [_read_name(path) for path in definitions]
+    for name in names:
+        api.delete("CustomResourceDefinition", name)
+    for name in names:
+        if not wait_until(_Gone(api, name), _SECONDS):
+            raise ClusterStartError(f"the definition {name} is still there after {_SECONDS} s")
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """Asks whether a definition is no more."""
+
+    api: Api
+    name: str
+
+    def __call__(self) -> bool:
+        return self.api.find("CustomResourceDefinition", self.name) is None
 
 
 class _Served:
@@ -75,7 +106,15 @@ class _Served:
         return True
 
 
-def _read_folder(folder: Path, pattern: str) -> list[Manifest]:
-    # YAML 1.2 as the API server reads it: in 1.1 a number such as 1e-06 is text.
-    reader = YAML(typ="safe", pure=True)
-    return [reader.load(path) for path in sorted(folder.glob(pattern))]
+def _apply(api: Api, path: Path) -> Manifest:
+    address = object_path("CustomResourceDefinition", _read_name(path), None)
+    return api.apply_text(address, path.read_text(encoding="utf-8"))
+
+
+def _read_name(path: Path) -> str:
+    # A whole file of KubeRay takes seconds to parse.
+    text = path.read_text(encoding="utf-8")
+    name = re.search(r"^metadata:\n(?:  .*\n)*?  name: (\S+)$", text, re.MULTILINE)
+    if name is None:
+        raise ClusterStartError(f"{path} holds no definition with a name")
+    return name[1]

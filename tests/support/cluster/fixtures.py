@@ -19,6 +19,7 @@ from cluster.kuberay import install_kuberay, start_kuberay
 from cluster.node import start_node
 from cluster.processes import Processes
 from cluster.simulated_nodes import SimulatedNodes
+from cluster.simulated_ray import SimulatedRay
 
 __all__ = [
     "NamespaceMaker",
@@ -29,6 +30,7 @@ __all__ = [
     "make_namespace",
     "node_server",
     "simulated_nodes",
+    "simulated_ray",
     "trainer_image",
 ]
 
@@ -64,13 +66,22 @@ def api_server(api_plane: ControlPlane) -> Cluster:
 
 
 @pytest.fixture(scope="session")
-def kuberay_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+def simulated_ray() -> Iterator[SimulatedRay]:
+    """The Ray heads of tier K, as KubeRay sees them."""
+    with SimulatedRay() as ray:
+        yield ray
+
+
+@pytest.fixture(scope="session")
+def kuberay_plane(
+    tmp_path_factory: pytest.TempPathFactory, simulated_ray: SimulatedRay
+) -> Iterator[ControlPlane]:
     """Servers, controllers, scheduler and KubeRay, with our definition: tier K."""
     with Processes(tmp_path_factory.mktemp("tier-k")) as processes:
         plane = start_servers(processes, Network(), _SIMULATED_SERVERS)
         apply_definitions(plane.cluster.api, own_definitions())
         start_controllers(plane, _SIMULATED_CONTROLLERS)
-        start_kuberay(plane)
+        start_kuberay(plane, simulated_ray.url)
         yield plane
 
 

@@ -1,7 +1,7 @@
 """The KubeRay operator: a program beside the API server in tier K, a pod in tier N.
 
-Outside the cluster it cannot reach a Ray head, so there it takes a RayJob as far as a ready
-cluster. Its own access rights are not under test: it may do everything.
+Outside the cluster it cannot reach a Ray head, so there a proxy answers for all heads. Its own
+access rights are not under test: it may do everything.
 """
 
 import os
@@ -19,14 +19,19 @@ __all__ = ["install_kuberay", "start_kuberay"]
 _NAMESPACE = "ray-system"
 
 
-def start_kuberay(plane: ControlPlane) -> None:
+def start_kuberay(plane: ControlPlane, heads: str) -> None:
     """Install KubeRay's definitions and start its operator.
+
+    Args:
+        plane: The cluster.
+        heads: Address of the proxy that answers for the Ray heads.
 
     Raises:
         ClusterStartError: It ended at once, or a definition is not served.
         MissingToolError: The program is missing and cannot be built.
     """
     apply_definitions(plane.cluster.api, kuberay_definitions())
+    config = plane.user_kubeconfig("kuberay")
     metrics, probe = find_free_ports(2)
     plane.processes.start(
         "kuberay",
@@ -36,7 +41,7 @@ def start_kuberay(plane: ControlPlane) -> None:
             f"--health-probe-bind-address=127.0.0.1:{probe}",
             "--enable-leader-election=false",
         ],
-        environment={**os.environ, "KUBECONFIG": str(plane.user_kubeconfig("kuberay"))},
+        environment={**os.environ, "KUBECONFIG": str(config), "HTTP_PROXY": heads},
     )
     probed = Api(f"http://127.0.0.1:{probe}", "")
     plane.processes.wait_ready("kuberay", probed.is_ready)

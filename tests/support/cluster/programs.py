@@ -4,6 +4,7 @@ The fixtures ask for a program by name; `python -m cluster.build` builds all of 
 pinned by the go.mod and go.sum of each folder under `go/`.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -104,9 +105,8 @@ def module_folder(name: str, module: str) -> Path:
     Raises:
         ClusterStartError: The module cannot be downloaded.
     """
-    command = ["mod", "download", module]
-    _go(PROGRAMS[name], command)
-    return Path(_go(PROGRAMS[name], ["list", "-m", "-f", "{{.Dir}}", module]).strip())
+    told = json.loads(_go(PROGRAMS[name], ["mod", "download", "-json", module]))
+    return Path(told["Dir"])
 
 
 def _given(name: str) -> Path | None:

@@ -1,8 +1,8 @@
 """Nodes and pods without machines: the part of a kubelet that the API server sees.
 
 Tier K uses it. Scheduled pods of its nodes become Running and Ready, deleted ones go away; a test
-holds pods back, fails them, or takes a node away. No container runs, so a Ray job is never
-submitted: the tier ends where KubeRay sees the cluster ready.
+holds pods back, ends or fails them, or takes a node away. No container runs; what Ray would say is
+told by `simulated_ray`.
 """
 
 import itertools
@@ -79,6 +79,11 @@ class SimulatedNodes:
         """End the containers of a pod, for example with `OOMKilled` and 137."""
         ended = {"terminated": {"exitCode": exit_code, "reason": reason, "finishedAt": _now()}}
         self._write(pod, "Failed", ended, ready=False)
+
+    def finish(self, pod: Manifest) -> None:
+        """End the containers of a pod in peace."""
+        ended = {"terminated": {"exitCode": 0, "reason": "Completed", "finishedAt": _now()}}
+        self._write(pod, "Succeeded", ended, ready=False)
 
     def _act(self) -> None:
         while not self._ended.wait(_PERIOD_SECONDS):

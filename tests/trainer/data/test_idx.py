@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from image_data import make_images, write_idx
+from s3_server import Bucket, bucket, s3_server
 from trimtab_api.v1alpha1.model import Cache, Dataset
 from trimtab_trainer.data import idx
 from trimtab_trainer.data._base import DataBundle
@@ -14,6 +15,8 @@ from trimtab_trainer.data.catalog import load_dataset
 from trimtab_trainer.data.idx import load_idx, read_idx
 from trimtab_trainer.data.node_cache import NodeCache
 from trimtab_trainer.errors import DatasetInvalidError, DatasetUnavailableError
+
+__all__ = ["bucket", "s3_server"]
 
 DATASET = Dataset(idx="pvc://data/mnist")
 
@@ -159,3 +162,26 @@ def test_a_node_keeps_one_copy_while_the_files_stay(
     (folder / "train-labels-idx1-ubyte").touch()
     with pytest.raises(pytest.fail.Exception, match="read again"):
         load()
+
+
+def test_a_bucket_gives_the_same_data_as_a_claim(
+    folder: Path, tmp_path: Path, bucket: Bucket
+) -> None:
+    for path in folder.iterdir():
+        bucket.put(f"data/mnist/{path.name}", path.read_bytes())
+    data = load_dataset(
+        Dataset(idx=f"s3://{bucket.name}/data/mnist"),
+        seed=0,
+        code_dir=None,
+        data_root=tmp_path / "claims",
+        downloads=tmp_path / "downloads",
+    )
+    assert data.digest == load_dataset(DATASET, seed=0, code_dir=None, data_root=tmp_path).digest
+
+
+def test_f61_a_bucket_without_the_data_is_named(bucket: Bucket, tmp_path: Path) -> None:
+    uri = f"s3://{bucket.name}/data"
+    with pytest.raises(DatasetUnavailableError, match=f"dataset.idx {uri} .* no object"):
+        load_dataset(
+            Dataset(idx=uri), seed=0, code_dir=None, data_root=tmp_path, downloads=tmp_path
+        )

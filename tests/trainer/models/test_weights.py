@@ -10,10 +10,14 @@ from safetensors.torch import save
 from typing_extensions import override
 
 from image_data import make_bundle
-from trimtab_api.v1alpha1.model import Model
+from s3_server import Bucket, bucket, s3_server
+from trimtab_api.v1alpha1.model import Model, Weights
 from trimtab_trainer.errors import CheckpointRefusedError, UserError
 from trimtab_trainer.models.catalog import build_model
 from trimtab_trainer.models.image_input import ImageModel
+from trimtab_trainer.models.weights import load_weights
+
+__all__ = ["bucket", "s3_server"]
 
 CANARY: list[int] = []
 
@@ -90,3 +94,34 @@ def test_a_wrong_shape_is_named(tmp_path: Path) -> None:
     put(tmp_path, save({**random_state(), "head.bias": torch.ones(9)}))
     with pytest.raises(UserError, match=r"head.bias of .* must have shape \(4,\) but has \(9,\)"):
         build(tmp_path)
+
+
+def test_weights_come_from_a_bucket(bucket: Bucket, tmp_path: Path) -> None:
+    state = random_state()
+    bucket.put("models/net.safetensors", save(state))
+    model = Model.model_validate(
+        {"builtin": "mlp", "weights": {"uri": f"s3://{bucket.name}/models/net.safetensors"}}
+    )
+    built = build_model(
+        model,
+        data=make_bundle(),
+        image_size=None,
+        code_dir=None,
+        data_root=tmp_path,
+        downloads=tmp_path,
+    )
+    assert isinstance(built, ImageModel)
+    assert all(torch.equal(state[name], own) for name, own in built.network.state_dict().items())
+
+
+def test_f61_keys_that_a_store_refuses_are_the_users_error(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIMTAB_MODEL_AWS_ACCESS_KEY_ID", "tester")
+    monkeypatch.setenv("TRIMTAB_MODEL_AWS_SECRET_ACCESS_KEY", "wrong")
+    endpoint = bucket.server.access.endpoint or ""
+    monkeypatch.setenv("TRIMTAB_MODEL_AWS_ENDPOINT_URL", endpoint)
+    network = torch.nn.Linear(1, 1)
+    weights = Weights(uri=f"s3://{bucket.name}/net.safetensors")
+    with pytest.raises(UserError, match="SignatureDoesNotMatch"):
+        load_weights(network, weights, data_root=tmp_path, downloads=tmp_path)

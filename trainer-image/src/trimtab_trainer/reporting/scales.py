@@ -106,11 +106,11 @@ def _tick_choices(choices: Sequence[Scalar]) -> Iterator[Tick]:
 
 
 def _share(value: float, low: float, high: float, *, is_log: bool) -> float:
-    if high <= low:
-        return 0.5
     value = min(max(value, low), high)
     if is_log:
         value, low, high = math.log(value), math.log(low), math.log(high)
+    if high <= low:  # the logarithms of two neighbours may be equal
+        return 0.5
     return (value - low) / (high - low)
 
 
