@@ -165,7 +165,6 @@ def test_f42_of_two_that_raise_the_fence_at_once_the_later_attempt_goes_on(
 
 def _after(later: AbstractRunStorage, write: Callable[..., Any]) -> Callable[..., Any]:
     """Let the later attempt raise the fence right before the earlier one writes it."""
-
     pending = [2]
 
     def wait(*arguments: Any, **options: Any) -> Any:
