@@ -26,7 +26,7 @@ def make_spec(**quantize: object) -> Spec:
         ("pruned-fp16", "pruned", ONNX, "16-bit weights, fp32 compute"),
         ("pruned-fp16", "pruned", PT2, "16-bit weights, fp16 compute"),
         ("pruned-int8", "pruned", ONNX, "8-bit weights and activations"),
-        ("pruned-made-elsewhere", "pruned", ONNX, "pruned, quantized"),
+        ("pruned-made-elsewhere", "pruned", ONNX, "quantized from pruned"),
     ],
 )
 def test_a_technique_of_a_ladder_is_named(

@@ -34,10 +34,10 @@ def describe_candidate(spec: Spec, candidate: CandidateReport, file_format: Expo
     if candidate.parent is None:
         return "the baseline"
     if candidate.stage != StageName.QUANTIZE:
-        return f"{candidate.parent}, pruned"
+        return f"pruned from {candidate.parent}"
     suffix = candidate.id.removeprefix(f"{candidate.parent}-")
     words = name_technique(spec, suffix, file_format)
-    return words or f"{candidate.parent}, quantized"
+    return words or f"quantized from {candidate.parent}"
 
 
 def name_technique(spec: Spec, suffix: str, file_format: ExportFormat) -> str:

@@ -19,6 +19,7 @@ from trimtab_api.selection import metric_direction
 from trimtab_api.stages import StageName
 from trimtab_api.v1alpha1.job import OptimizationJob
 from trimtab_api.v1alpha1.search import Search
+from trimtab_api.wording import render_scalar
 from trimtab_trainer.errors import TooManyFailedTrialsError
 from trimtab_trainer.reporting._base import NewBest, StageStarted, TrialEnded
 from trimtab_trainer.search.importance import rank_parameters
@@ -115,7 +116,7 @@ class SearchStage(AbstractStage):
             run.trials, search.parameters or (), run.spec.objectives, seed=run.spec.seed
         )
         run.importance = list(importance)
-        point = ", ".join(f"{entry.name}={entry.value}" for entry in best.parameters)
+        point = ", ".join(f"{entry.name} {render_scalar(entry.value)}" for entry in best.parameters)
         return StageResult(
             message=f"{len(run.trials)} trials, best is trial {best.trial}: {point}",
             metrics=dict(best.metrics),
