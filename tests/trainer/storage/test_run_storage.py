@@ -19,7 +19,7 @@ Opener = Callable[[], AbstractRunStorage]
 """Opens the same storage as another machine does."""
 
 
-@pytest.fixture(params=["claim", "bucket"])
+@pytest.fixture(params=["claim", pytest.param("bucket", marks=pytest.mark.s3)])
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
     if request.param == "claim":
         return lambda: _opened("pvc://runs/vision", tmp_path, tmp_path / "unused")
