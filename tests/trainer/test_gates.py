@@ -326,4 +326,4 @@ def test_f67_a_budget_below_two_samples_is_called_noise(
 ) -> None:
     constraints = [{"metric": "accuracy", "maxDrop": 0.0001}]
     report = run_job(tmp_path, monkeypatch, constraints=constraints)
-    assert any("BudgetBelowNoise" in warning for warning in report.warnings)
+    assert any("the budget of 0.01 points is" in warning for warning in report.warnings)

@@ -8,7 +8,8 @@ import pytest
 from ray_cluster import ray_cluster, ray_worker
 from slot_work import ToyBench, observe
 from trimtab_trainer.execution._base import Done
-from trimtab_trainer.execution.ray_actors import RayExecutor, join_cluster, leave_cluster
+from trimtab_trainer.execution.ray_actors import RayExecutor
+from trimtab_trainer.execution.ray_session import join_cluster, leave_cluster
 from trimtab_trainer.execution.shares import Machines
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]

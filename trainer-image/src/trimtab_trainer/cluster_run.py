@@ -27,7 +27,7 @@ from trimtab_trainer.errors import (
     RunStoppedError,
     TrainerError,
 )
-from trimtab_trainer.execution.ray_actors import join_cluster, leave_cluster
+from trimtab_trainer.execution.ray_session import join_cluster, leave_cluster
 from trimtab_trainer.pipeline import count_slots, run_stages
 from trimtab_trainer.reporting.kubernetes import KubernetesReporter
 from trimtab_trainer.stages._trouble import TroubleWatch

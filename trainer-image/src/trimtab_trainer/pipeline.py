@@ -21,6 +21,7 @@ from trimtab_api.stages import StageName, StageState
 from trimtab_api.v1alpha1.conditions import ConditionType, FailedReason
 from trimtab_api.v1alpha1.job import OptimizationJob, Spec
 from trimtab_api.v1alpha1.runtime import Device
+from trimtab_api.wording import render_distance
 from trimtab_trainer.context import RunContext
 from trimtab_trainer.data.user_code import check_code_dir
 from trimtab_trainer.errors import FencedError, RunStoppedError, TrainerError, UserError
@@ -304,8 +305,9 @@ def _run_stored(run: Run, journal: Journal, stage: AbstractStage) -> None:
 
 def _warn_of_noise(run: Run) -> None:
     ledger = run.require_ledger()
-    if ledger.is_noise:
+    if ledger.allowed is not None and ledger.is_noise:
+        show = partial(render_distance, run.job.spec.objectives[0].metric)
         run.warn(
-            f"BudgetBelowNoise: the budget of {ledger.allowed:g} is less than two samples of the"
-            f" validation split ({ledger.resolution:.4f} each): such a gate is noise"
+            f"BudgetBelowNoise: the budget of {show(ledger.allowed)} is less than two samples of"
+            f" the validation split ({show(ledger.resolution)} each): such a gate is noise"
         )

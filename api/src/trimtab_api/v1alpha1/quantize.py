@@ -104,7 +104,7 @@ class Quantize(ApiModel):
     keep_float: Annotated[tuple[Glob, ...], Field(max_length=64)] = ()
     """Layers that stay float, as patterns over module names; a pattern that matches nothing is an error."""
     on_miss: Annotated[tuple[OnMiss, ...], Field(max_length=1)] = (OnMiss.KEEP_FLOAT,)
-    """What to try when a limit is missed; KeepFloat needs 8-bit activations."""
+    """What to try when a limit is missed; KeepFloat serves Static, also within Auto."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(

@@ -1,18 +1,15 @@
-"""SEAM of ray: warm actors for each slot, on a Ray that this process starts, or on a cluster's.
+"""SEAM of ray: warm actors for each slot, on a local Ray or on a cluster's.
 
-Called by the pipeline and by the driver in a cluster. An actor loads its bench with the first work
-and keeps it, so a further piece of work costs a millisecond. Which work runs where and what a
-failure means is left to the callers, what runs inside an actor to `slot_process`; nobody else
-imports ray.
+Called by the pipeline. An actor loads its bench with the first work and keeps it, so a further
+piece of work costs a millisecond. Which work runs where and what a failure means is left to the
+callers, what runs inside an actor to `slot_process`, Ray's start and end to `ray_session`; nobody
+else imports ray.
 """
 
 import itertools
-import logging
-import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, final
@@ -26,7 +23,6 @@ from ray.exceptions import (
 )
 from typing_extensions import override
 
-from trimtab_trainer.errors import EnvironmentMissingError
 from trimtab_trainer.execution._base import (
     AbstractExecutor,
     Done,
@@ -41,29 +37,15 @@ from trimtab_trainer.execution.failures import (
     describe_killed_worker,
     describe_lost_worker,
 )
+from trimtab_trainer.execution.ray_session import start_local_ray
 from trimtab_trainer.execution.shares import Machines, share_cores, share_gpus
 from trimtab_trainer.execution.slot_process import SlotProcess
 from trimtab_trainer.execution.team import TeamWatch
 
-__all__ = ["RayExecutor", "join_cluster", "leave_cluster"]
-
-_OBJECT_STORE_BYTES = 128 * 2**20
-"""Only small values travel between slots; Ray's own default takes a third of the memory."""
-
-_WORKER_PATIENCE_SECONDS = 60.0
-"""How long workers may be missing when the driver starts: KubeRay starts it when all were ready."""
-_LOOK_SECONDS = 1.0
+__all__ = ["RayExecutor"]
 
 _STARTS = 3
 """So often a piece of work is placed when its actor does not answer, before it counts as lost."""
-
-_RAY_SETTINGS = {
-    # Accelerators stay visible to slots that ask for none; without it Ray warns.
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    # How long Ray looks for the death behind a broken connection before it calls an actor merely
-    # unavailable. Its own second is too short on a busy machine.
-    "RAY_timeout_ms_task_wait_for_death_info": "10000",
-}
 
 _CONTROL = "control"
 """Calls of this group are heard while work runs; work itself still comes one at a time."""
@@ -137,7 +119,7 @@ class RayExecutor(AbstractExecutor):
         self._ready: defaultdict[int, dict[int, Any]] = defaultdict(dict)
         """Slot → rank → what is there once the process is."""
         if machines is None:
-            _start_ray(cpus=slots * workers_per_slot, gpus=gpus, threads=self._threads)
+            start_local_ray(cpus=slots * workers_per_slot, gpus=gpus, threads=self._threads)
         else:
             # So many cores that no more than its share of processes fits on a machine.
             processes = slots * workers_per_slot
@@ -317,89 +299,3 @@ class RayExecutor(AbstractExecutor):
     def close(self) -> None:
         self._running.clear()
         ray.shutdown()
-
-
-def join_cluster(workers: int, *, patience: float = _WORKER_PATIENCE_SECONDS) -> Machines:
-    """Join the Ray cluster that this machine is part of, and wait for its workers.
-
-    Where some are missing for too long it goes on with those that are there: the others find
-    their place when they come.
-
-    Args:
-        workers: How many machines the cluster is to have, the head apart.
-        patience: Seconds to wait for them.
-
-    Returns:
-        So many machines as there are to be, each as large as the smallest one that is there.
-
-    Raises:
-        EnvironmentMissingError: There is no cluster, or none of its workers came.
-    """
-    _set_environment()
-    try:
-        ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
-    except (RayError, RuntimeError, OSError, ValueError) as error:
-        raise EnvironmentMissingError(f"a Ray cluster must run here but: {error}") from error
-    limit = time.monotonic() + patience
-    while len(found := _list_workers()) < workers and time.monotonic() < limit:
-        time.sleep(_LOOK_SECONDS)
-    if not found:
-        ray.shutdown()
-        raise EnvironmentMissingError(
-            f"the Ray cluster must have {workers} workers but none came within {patience:g} s"
-        )
-    return Machines(
-        count=workers,
-        cores=int(min(node["CPU"] for node in found)),
-        gpus=int(min(node.get("GPU", 0) for node in found)),
-    )
-
-
-def leave_cluster() -> None:
-    """Leave it, ending every process that was started there; harmless without one."""
-    ray.shutdown()
-
-
-def _list_workers() -> list[dict[str, float]]:
-    """Return the resources of the machines that take work: a head offers no cores."""
-    list_nodes: Any = ray.nodes  # Ray gives it no types
-    nodes = [node["Resources"] for node in list_nodes() if node["Alive"]]
-    return [node for node in nodes if node.get("CPU", 0) >= 1]
-
-
-def _start_ray(*, cpus: int, gpus: int, threads: int) -> None:
-    _set_environment()
-    with _threads_announced(threads):
-        try:
-            ray.init(
-                address="local",
-                num_cpus=cpus,
-                num_gpus=gpus,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-        except (RayError, RuntimeError, OSError, ValueError) as error:
-            raise EnvironmentMissingError(f"a local Ray must start here but: {error}") from error
-
-
-def _set_environment() -> None:
-    """Set what Ray reads from the environment when it starts or is joined."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    for name, value in _RAY_SETTINGS.items():
-        os.environ.setdefault(name, value)
-
-
-@contextmanager
-def _threads_announced(threads: int) -> Iterator[None]:
-    """Set how many threads workers of a local Ray compute with; this process keeps its own."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = str(threads)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
