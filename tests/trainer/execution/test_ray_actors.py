@@ -175,9 +175,13 @@ def test_an_interrupted_team_loses_the_followers_that_are_busy(executor: RayExec
 
 
 HOLDING_DRIVER = """
+    import signal
+
     from slot_work import ToyBench, hold
     from trimtab_trainer.execution.ray_actors import RayExecutor
 
+    # As under a terminal; a shell's background job, as these tests may be, ignores it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with RayExecutor(
             slots=1, make_bench=ToyBench, threads_per_slot=1, code_dir=None
