@@ -1,8 +1,11 @@
 # Every command a person types. Targets are thin: they call programs of .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo data test test-cluster verify generate lock bench
+.PHONY: help setup demo data test test-cluster campaign verify generate lock bench
 
 BIN := .venv/bin
+PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
+PROGRAMS := PYTHONPATH=tests/support $(BIN)/python -m cluster.build
+CLUSTER := (cluster_a and slow) or cluster_k or cluster_n or s3
 SOURCES := api/src operator/src trainer-image/src cli/src
 
 help: ## List the targets
@@ -17,11 +20,17 @@ demo: setup ## Search, train, prune, quantize and benchmark a digits classifier:
 data: ## Fill pvc://datasets/fashion-mnist from Debian's package
 	@tools/fashion-mnist.sh
 
-test: setup ## Run the tests that need no cluster and no server
-	$(BIN)/pytest -m "not cluster_a and not cluster_k and not cluster_n and not s3"
+test: setup ## Run the tests that need no node; builds an API server with Go at the first use
+	$(PROGRAMS) etcd kube-apiserver kubectl
+	$(PYTEST) -m "not ($(CLUSTER)) and not campaign"
 
-test-cluster: setup ## Run the others, on servers built once from Go modules; a real node needs root
-	$(BIN)/pytest -m "cluster_a or cluster_k or cluster_n or s3"
+test-cluster: setup ## Run the others: operator, KubeRay, S3 and a real node, which needs root
+	@tools/cluster-packages.sh
+	$(PROGRAMS)
+	$(PYTEST) -m "($(CLUSTER)) and not campaign"
+
+campaign: setup ## Run every crash point and every misoperation: hours; results in docs/campaigns.md
+	$(BIN)/pytest -m campaign
 
 verify: setup generate ## Regenerate, lint, check types and imports, expect a clean tree
 	$(BIN)/ruff check .

@@ -12,7 +12,7 @@ from cluster.fixtures import NamespaceMaker
 from cluster.processes import wait_until
 from operator_process import OperatorProcess, running_operator
 
-pytestmark = pytest.mark.cluster_a
+pytestmark = [pytest.mark.cluster_a, pytest.mark.slow]
 
 CHILDREN = {
     ("RayJob", "digits-a1"),
