@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
 from team_work import CASES, EVALUATED, Summed, fit, flatten, work_as_member
 from toy_training import Points, make_net
@@ -21,7 +21,14 @@ def find_address() -> str:
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("team")
-    spawn(work_as_member, args=(find_address(), str(folder)), nprocs=2)
+    try:
+        spawn(work_as_member, args=(find_address(), str(folder)), nprocs=2)
+    except ProcessExitedException as error:
+        # Very rarely gloo's own thread aborts a member (pytorch/gloo#514 is one way). As in a
+        # run, a member that a signal ended costs one more try; one that raises costs the test.
+        if error.signal_name is None:
+            raise
+        spawn(work_as_member, args=(find_address(), str(folder)), nprocs=2)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
