@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -12,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import distributed
 
-from trimtab_trainer.errors import DivergedError, UserError
+from trimtab_trainer.errors import DivergedError, PreemptedError, UserError
 from trimtab_trainer.execution._base import TeamMember
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "hang",
     "hold",
     "hold_leader",
+    "hold_or_save",
     "import_module",
     "introduce",
     "make_broken_bench",
@@ -33,6 +35,8 @@ __all__ = [
     "scribble",
     "sum_ranks",
 ]
+
+_STEP_SECONDS = 0.05
 
 Steps = Generator[object, None, object]
 
@@ -95,6 +99,21 @@ def hold(_: ToyBench) -> Steps:
     """Never end; each step lets the other slots have a turn."""
     while True:
         yield "still here"
+
+
+def hold_or_save(_: ToyBench, *, path: Path, limit: int) -> Steps:
+    """Count up from what is stored; store it when the machine is taken away."""
+    done = int(path.read_text()) if path.exists() else 0
+    first = done
+    try:
+        while done < limit:
+            yield done
+            done += 1
+            time.sleep(_STEP_SECONDS)  # or steps would come faster than they are heard
+    except PreemptedError:
+        path.write_text(str(done))
+        raise
+    return first
 
 
 def scribble(_: ToyBench, *, path: Path) -> Steps:

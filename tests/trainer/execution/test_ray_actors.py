@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -182,6 +182,7 @@ HOLDING_DRIVER = """
 
     # As under a terminal; a shell's background job, as these tests may be, ignores it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the command line
     try:
         with RayExecutor(
             slots=1, make_bench=ToyBench, threads_per_slot=1, code_dir=None
@@ -236,10 +237,17 @@ def wait_until_gone(pids: list[int]) -> None:
 
 @pytest.mark.ray
 @pytest.mark.parametrize(
-    ("stop", "expected"), [(signal.SIGINT, "interrupted\n"), (signal.SIGKILL, "")], ids=str
+    ("stop", "send", "expected"),
+    [
+        # As a terminal does: every process of the foreground group gets Ctrl-C.
+        (signal.SIGINT, os.killpg, "interrupted\n"),
+        (signal.SIGTERM, os.kill, "interrupted\n"),
+        (signal.SIGKILL, os.killpg, ""),
+    ],
+    ids=["SIGINT", "SIGTERM", "SIGKILL"],
 )
 def test_f57_a_stopped_driver_is_quiet_and_leaves_no_process(
-    tmp_path: Path, stop: signal.Signals, expected: str
+    tmp_path: Path, stop: signal.Signals, send: Callable[[int, int], None], expected: str
 ) -> None:
     mark = f"{MARK}={tmp_path}"
     driver = start_driver(HOLDING_DRIVER, {MARK: str(tmp_path)})
@@ -248,8 +256,7 @@ def test_f57_a_stopped_driver_is_quiet_and_leaves_no_process(
         assert driver.stdout.readline() == "running\n"
         started = processes_with(mark)
         assert len(started) > 2
-        # As a terminal does: every process of the foreground group gets Ctrl-C.
-        os.killpg(driver.pid, stop)
+        send(driver.pid, stop)
         out, error = driver.communicate(timeout=60)
     assert (out, error) == (expected, "")
     wait_until_gone(started)

@@ -1,8 +1,10 @@
 """The process of a slot does one piece of work at a time and answers control calls meanwhile."""
 
 import socket
+from pathlib import Path
 
-from slot_work import ToyBench, count, hold, introduce, make_broken_bench
+from slot_work import ToyBench, count, hold, hold_or_save, introduce, make_broken_bench
+from trimtab_api.v1alpha1.status import FailureClass
 from trimtab_trainer.errors import UserError
 from trimtab_trainer.execution._base import Done, TeamMember
 from trimtab_trainer.execution.slot_process import SlotProcess
@@ -35,6 +37,33 @@ def test_work_is_interrupted_where_it_yields_next() -> None:
     assert next(steps) == "still here"
     process.interrupt(7)
     assert list(steps) == [Done(0, None, None, interrupted=True)]
+
+
+def test_f40_work_stores_what_it_has_when_its_machine_is_taken_away(tmp_path: Path) -> None:
+    path = tmp_path / "stored"
+    process = make_process()
+    steps = process.run(7, ToyBench, hold_or_save, {"path": path, "limit": 5})
+    for _ in range(3):
+        next(steps)
+    process.preempt(7)
+    (done,) = steps
+    assert isinstance(done, Done)
+    assert done.failure is not None
+    assert done.failure.failure_class is FailureClass.PREEMPTED
+    assert done.failure.traceback == ""
+    assert path.read_text() == "2"
+    *steps_again, end = process.run(8, ToyBench, hold_or_save, {"path": path, "limit": 5})
+    assert len(steps_again) == 3
+    assert end == Done(0, 2, None)
+
+
+def test_f40_work_that_has_not_begun_does_not_when_its_machine_is_taken_away() -> None:
+    process = make_process()
+    process.preempt(7)
+    (done,) = process.run(7, ToyBench, hold, {})
+    assert isinstance(done, Done)
+    assert done.failure is not None
+    assert done.failure.failure_class is FailureClass.PREEMPTED
 
 
 def test_a_follower_works_silently() -> None:

@@ -20,6 +20,7 @@ ECHO = fail(FailureClass.NODE_LOST, lost_peer=True)
 DEATH = fail(FailureClass.NODE_LOST)
 ERROR = fail(FailureClass.TRIAL_ERROR)
 MEMORY = fail(FailureClass.OOM)
+PREEMPTED = fail(FailureClass.PREEMPTED)
 DIVERGED = fail(FailureClass.DIVERGED)
 
 
@@ -37,9 +38,17 @@ def test_one_process_alone_decides(end: Done) -> None:
     assert team.find_unfit() == []
 
 
-@pytest.mark.parametrize("end", [MEMORY, DEATH], ids=["memory", "death"])
+@pytest.mark.parametrize(
+    "end", [MEMORY, DEATH, PREEMPTED], ids=["memory", "death", "machine taken away"]
+)
 def test_one_process_without_memory_or_life_is_replaced(end: Done) -> None:
     assert watch((0, end), size=1).find_unfit() == [0]
+
+
+def test_f40_nobody_waits_for_the_followers_of_a_leader_whose_machine_is_taken_away() -> None:
+    team = watch((1, ECHO), (0, PREEMPTED))
+    assert team.conclude(1.0) == PREEMPTED
+    assert team.find_unfit() == [0, 1, 2]
 
 
 def test_the_leaders_value_counts_when_all_have_ended() -> None:

@@ -66,7 +66,7 @@ BARS = [
     BudgetBar("prune", 0.0, -0.2, "0.20 gained", BudgetTone.GAINED),
     BudgetBar("left", -0.2, 1.0, "1.20 points", BudgetTone.LEFT),
 ]
-PLOT = LayerPlot("conv1", "conv1", ((0.0, 0.0), (0.5, 9.0)), 0.25, 4.5, "cut by 25%: 4.50 points")
+PLOT = LayerPlot("conv1", "conv1", ((0.0, 0.0), (0.5, 9.0)), 0.25, 4.5, "cut by 25 %: 4.50 points")
 SCALES = [
     ScalePoint(1, 65536.0, 0, ""),
     ScalePoint(2, 16384.0, 2, ""),
@@ -160,8 +160,8 @@ def test_the_best_of_an_earlier_job_is_a_line_of_its_own() -> None:
 def test_a_poor_trial_does_not_stretch_the_axis() -> None:
     texts = read_texts(draw_trials(TRIALS))
 
-    assert "95%" in texts
-    assert "20%" not in texts
+    assert "95 %" in texts
+    assert "20 %" not in texts
 
 
 def heights_of(svg: str, shape: str) -> list[float]:
@@ -173,7 +173,7 @@ def heights_of(svg: str, shape: str) -> list[float]:
 def test_a_trial_worse_than_the_axis_stands_apart_from_every_other() -> None:
     svg = draw_trials([*TRIALS[:1], *TRIALS[2:]])
 
-    assert "below 90%" in read_texts(svg)
+    assert "below 90 %" in read_texts(svg)
     # A hollow triangle below two circles of which one lies on the axis' lower end.
     (poor,) = heights_of(svg, "M0,3")
     assert poor > max(heights_of(svg, "M3.87")) + 10
@@ -182,18 +182,18 @@ def test_a_trial_worse_than_the_axis_stands_apart_from_every_other() -> None:
 
 def test_a_strip_tells_what_stands_in_it() -> None:
     assert "no value" in read_texts(draw_trials(TRIALS[:3]))
-    assert ">below 90%<" in draw_trials(TRIALS)
+    assert ">below 90 %<" in draw_trials(TRIALS)
     assert ">or no value<" in draw_trials(TRIALS)
     falling = draw_history(
         TRIALS[::2], metric="loss", style=PLAIN, limits=ValueRange(best=0.9, worst=0.92)
     )
     assert "above 0.92" in read_texts(falling)
-    assert "below 90%" not in read_texts(draw_trials(TRIALS[:1]))
+    assert "below 90 %" not in read_texts(draw_trials(TRIALS[:1]))
 
 
 def test_a_slice_sets_poor_trials_apart() -> None:
-    assert "below 90%" in read_texts(slice_of(0.95, 0.2))
-    assert "below 90%" not in read_texts(slice_of(0.95, 0.91))
+    assert "below 90 %" in read_texts(slice_of(0.95, 0.2))
+    assert "below 90 %" not in read_texts(slice_of(0.95, 0.91))
 
 
 def test_a_poor_trial_is_seen_where_all_others_are_equal() -> None:
@@ -213,7 +213,7 @@ def test_the_budget_is_a_dashed_line() -> None:
 
 
 def test_axes_read_as_percent_only_for_fractions() -> None:
-    assert "95%" in draw_trials(TRIALS)
+    assert "95 %" in draw_trials(TRIALS)
     assert "%" not in draw_trials(TRIALS, PLAIN)
 
 
@@ -355,7 +355,7 @@ def test_the_front_is_joined_and_named() -> None:
         )
     )
 
-    assert "below 85%" in texts
+    assert "below 85 %" in texts
     assert "no trial is better in both" in texts
     assert any(text.endswith("k") for text in texts)
 

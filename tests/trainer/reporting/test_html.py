@@ -241,9 +241,9 @@ def test_sensitivity_curves_show_both_ends_of_many_layers(pages: dict[str, str])
         "before",
         "after",
         "cut",
-        "drop at 25%",
-        "drop at 50%",
-        "drop at 75%",
+        "drop at 25 %",
+        "drop at 50 %",
+        "drop at 75 %",
     ]
 
 
@@ -343,9 +343,9 @@ def test_a_busy_search_shows_all_that_happened(pages: dict[str, str]) -> None:
     assert "Trials: 55 of 66, the best first; all are in report.json" in page.text
     assert page.row("Importance for accuracy")[1:5] == [
         "train.learningRate",
-        "61%",
+        "61 %",
         "model.args.width",
-        "22%",
+        "22 %",
     ]
     assert "Diverged: loss became nan at step 41" in page.text
 

@@ -26,7 +26,7 @@ def test_the_method_is_told_in_words() -> None:
         "cut": "filters, neurons and attention heads",
         "chosen by": "change of the loss to first order (Taylor)",
         "spread": "where trial cuts of single layers cost least",
-        "asked": "50% of the FLOPs",
+        "asked": "50 % of the FLOPs",
         "steps": "3, cubic",
     }
 
@@ -35,11 +35,11 @@ def test_bars_compare_layers_with_the_widest_and_with_what_is_left() -> None:
     view = build(make_report())
 
     assert [(bar.name, bar.width, bar.kept, bar.counts, bar.change) for bar in view.bars] == [
-        ("conv1", 50.0, 75.0, "32 → 24", "\N{MINUS SIGN}25%"),
-        ("conv2", 100.0, pytest.approx(62.5), "64 → 40", "\N{MINUS SIGN}38%"),
+        ("conv1", 50.0, 75.0, "32 → 24", "\N{MINUS SIGN}25 %"),
+        ("conv2", 100.0, pytest.approx(62.5), "64 → 40", "\N{MINUS SIGN}38 %"),
         ("conv3", 100.0, 100.0, "64", ""),
     ]
-    assert view.summary == "2 of 3 layers lost something; most: conv2, \N{MINUS SIGN}38%."
+    assert view.summary == "2 of 3 layers lost something; most: conv2, \N{MINUS SIGN}38 %."
 
 
 def test_a_huge_network_has_all_its_layers_in_the_table_alone() -> None:
@@ -106,9 +106,9 @@ def test_many_layers_are_shown_from_both_ends_with_axes_of_their_own() -> None:
     ("after", "cost", "note"),
     [
         (10, 0.0, "not cut"),
-        (9, 0.4, "cut by 10%: 0.40 points"),
-        (5, 2.0, "cut by 50%: 2.00 points"),
-        (2, 3.0, "cut by 80%: 3.00 points"),
+        (9, 0.4, "cut by 10 %: 0.40 points"),
+        (5, 2.0, "cut by 50 %: 2.00 points"),
+        (2, 3.0, "cut by 80 %: 3.00 points"),
     ],
     ids=["uncut", "before the first trial", "between trials", "beyond the last"],
 )

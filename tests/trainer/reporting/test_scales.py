@@ -103,7 +103,7 @@ def test_paths_are_shortened_unless_they_end_alike() -> None:
 @pytest.mark.parametrize(
     ("metric", "limits", "label"),
     [
-        ("accuracy", ValueRange(0.98, 0.9), "92%"),
+        ("accuracy", ValueRange(0.98, 0.9), "92 %"),
         ("params", ValueRange(0, 4e6), "2 M"),
         ("error", ValueRange(0, 4), "2"),
     ],

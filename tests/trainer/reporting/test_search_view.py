@@ -111,7 +111,7 @@ def test_importance_is_ranked_with_bars_to_the_longest() -> None:
     first, second = view_of(BUSY).importance
 
     assert (first.metric, second.metric) == ("accuracy", "params")
-    assert [row.percent for row in first.rows] == ["61%", "22%", "9%", "5%", "3%"]
+    assert [row.percent for row in first.rows] == ["61 %", "22 %", "9 %", "5 %", "3 %"]
     assert first.rows[0].width == 100
     assert first.rows[1].width == pytest.approx(22 / 61 * 100, abs=0.1)
 
@@ -262,5 +262,5 @@ def test_the_whole_front_stands_on_the_axis_and_poor_trials_beside_it() -> None:
 
     (front,) = charts_of(parts.build()).fronts
 
-    assert "below 90%" in front.svg
+    assert "below 90 %" in front.svg
     assert front.caption.endswith("values worse than the axis shows.")

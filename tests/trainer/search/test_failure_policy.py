@@ -9,7 +9,7 @@ from search_scenario import Scenario, Silence
 from toy_search import make_study
 from trimtab_api.v1alpha1.runtime import FailureAction
 from trimtab_api.v1alpha1.status import FailureClass, TrialState
-from trimtab_trainer.errors import DivergedError, WorkerLostError
+from trimtab_trainer.errors import DivergedError, PreemptedError, WorkerLostError
 
 GOOD = {"loss": 0.5}
 
@@ -80,6 +80,17 @@ def test_a_lost_worker_costs_a_trial_nothing(tmp_path: Path) -> None:
     (trial,) = scenario.run()
     assert trial.values == GOOD
     assert len(trial.retries) == 2
+
+
+def test_f40_machines_that_are_taken_away_again_and_again_cost_a_trial_nothing(
+    tmp_path: Path,
+) -> None:
+    results = {0: [*[PreemptedError("taken away")] * 9, GOOD]}
+    scenario = Scenario(tmp_path, make_study(num_trials=1), results=results, max_failed=0)
+    (trial,) = scenario.run()
+    assert (trial.state, trial.values) == (TrialState.SUCCEEDED, GOOD)
+    assert {retry.failure_class for retry in trial.retries} == {FailureClass.PREEMPTED}
+    assert len(trial.retries) == 9
 
 
 def test_a_trial_that_kills_every_process_is_given_up(tmp_path: Path) -> None:

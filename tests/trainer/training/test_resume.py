@@ -1,7 +1,10 @@
 """A training that is stopped and gone on with gives the weights of one that never stopped."""
 
+import itertools
+import math
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ from typing_extensions import override
 
 from toy_training import Regression, make_net, make_points, make_recipe
 from trimtab_api.v1alpha1.train import FloatDtype, LossScaleMode, Optimizer, PrecisionDtype
-from trimtab_trainer.errors import CheckpointRefusedError
+from trimtab_trainer.errors import CheckpointRefusedError, DivergedError
 from trimtab_trainer.training.loop import EpochResult, StepProgress, Training
 from trimtab_trainer.training.series import CheckpointSeries
 
@@ -30,11 +33,13 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-def start(case: str, *, seed: int = 0) -> tuple[nn.Module, Training]:
+def start(
+    case: str, *, seed: int = 0, clock: Callable[[], float] = lambda: 0.0
+) -> tuple[nn.Module, Training]:
     model = make_net(dropout=0.3, seed=seed)
     recipe = make_recipe(**{"epochs": 4, **CASES[case]})
     return model, Training(
-        model, data=make_points(40), task=Regression(), recipe=recipe, seed=3, clock=lambda: 0.0
+        model, data=make_points(40), task=Regression(), recipe=recipe, seed=3, clock=clock
     )
 
 
@@ -46,6 +51,10 @@ def take_epochs(training: Training, count: int) -> None:
     events = (event for event in training.run() if isinstance(event, EpochResult))
     for _ in range(count):
         next(events)
+
+
+def facts(results: Any) -> list[EpochResult]:
+    return [replace(result, seconds=0.0) for result in results]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -60,12 +69,57 @@ def test_a_restored_training_gives_the_same_weights_bit_by_bit(case: str, epochs
     resumed.restore(state)
     rest = list(resumed.run())
     assert torch.equal(weights(model), weights(straight_model))
-
-    def facts(results: Any) -> list[EpochResult]:
-        return [replace(result, seconds=0.0) for result in results]
-
     assert facts(rest) == facts(results[epochs:])
     assert facts(resumed.history) == facts(results)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("events", [1, 4, 6])
+def test_f40_a_training_stopped_within_an_epoch_gives_the_same_weights_bit_by_bit(
+    case: str, events: int
+) -> None:
+    straight_model, straight = start(case)
+    results = list(straight.run())
+    # Seen by this clock, a second passes between any two steps: there is an event after each.
+    _, stopped = start(case, clock=itertools.count().__next__)
+    seen = list(itertools.islice(stopped.run(), events))
+    assert isinstance(seen[-1], StepProgress)
+    state = stopped.state()
+    model, resumed = start(case, seed=99)
+    resumed.restore(state)
+    list(resumed.run())
+    assert torch.equal(weights(model), weights(straight_model))
+    assert facts(resumed.history) == facts(results)
+
+
+def test_f40_a_training_stopped_while_it_is_evaluated_has_only_that_left_to_do() -> None:
+    _, straight = start("fp16")
+    results = list(straight.run())
+    _, stopped = start("fp16", clock=itertools.count().__next__)
+    for event in stopped.run():
+        if isinstance(event, StepProgress) and event.step == event.steps:
+            break
+    state = stopped.state()
+    _, resumed = start("fp16", seed=99, clock=itertools.count().__next__)
+    resumed.restore(state)
+    first = next(resumed.run())
+    assert isinstance(first, StepProgress)
+    assert first.step == first.steps
+    list(resumed.run())
+    assert facts(resumed.history) == facts(results)
+
+
+def test_f40_an_epoch_that_is_stopped_and_gone_on_with_keeps_its_time() -> None:
+    _, stopped = start("adamw", clock=itertools.count().__next__)
+    next(stopped.run())
+    state = stopped.state()
+    part = {**state.facts["part"], "seconds": 1000.0}
+    _, resumed = start("adamw")
+    resumed.restore(replace(state, facts={**state.facts, "part": part}))
+    first, second, *_ = resumed.run()
+    assert isinstance(first, EpochResult)
+    assert isinstance(second, EpochResult)
+    assert second.seconds < 1000 <= first.seconds
 
 
 def test_a_state_is_a_copy() -> None:
@@ -144,9 +198,12 @@ class HotNet(nn.Module):
         return output
 
 
-def test_a_state_within_an_epoch_is_refused() -> None:
+def test_a_state_within_an_epoch_that_has_diverged_is_refused() -> None:
+    net = make_net()
+    with torch.no_grad():
+        next(net.parameters()).fill_(math.nan)
     training = Training(
-        make_net(),
+        net,
         data=make_points(40),
         task=Regression(),
         recipe=make_recipe(),
@@ -154,7 +211,7 @@ def test_a_state_within_an_epoch_is_refused() -> None:
         clock=iter(range(1000)).__next__,
     )
     assert isinstance(next(training.run()), StepProgress)
-    with pytest.raises(ValueError, match="between two epochs only"):
+    with pytest.raises(DivergedError, match="training loss must be a finite number but is nan"):
         training.state()
 
 

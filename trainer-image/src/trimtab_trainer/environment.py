@@ -4,11 +4,14 @@ Goes into the report, so that figures can be read later.
 """
 
 import importlib.metadata
+import os
 import platform
 import re
 from pathlib import Path
 
-__all__ = ["describe_environment"]
+from trimtab_api.labels import ENV_NODE
+
+__all__ = ["describe_environment", "name_node"]
 
 _PACKAGES = (
     "trimtab-trainer",
@@ -24,6 +27,11 @@ _CPU_INFO = Path("/proc/cpuinfo")
 _TELLING_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 
 
+def name_node() -> str:
+    """Return the name of this machine, in a pod that of its node: a pod's own says nothing."""
+    return os.environ.get(ENV_NODE) or platform.node()
+
+
 def describe_environment(cores: int) -> dict[str, object]:
     """Return versions and hardware as JSON data.
 
@@ -31,7 +39,7 @@ def describe_environment(cores: int) -> dict[str, object]:
         cores: Cores that the run may use.
     """
     return {
-        "node": platform.node(),
+        "node": name_node(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),

@@ -22,6 +22,7 @@ __all__ = [
     "NetworkUnfitError",
     "OperatorUnsupportedError",
     "OutOfMemoryError",
+    "PreemptedError",
     "RunStoppedError",
     "StudyMismatchError",
     "TargetUnmeasuredError",
@@ -106,6 +107,15 @@ class WorkerLostError(TrainerError):
     """The process that ran the work died."""
 
     failure_class = FailureClass.NODE_LOST
+
+
+class PreemptedError(TrainerError):
+    """The machine that runs the work is being taken away; raised where the work yields.
+
+    Work that can go on elsewhere stores what it has and lets the error through.
+    """
+
+    failure_class = FailureClass.PREEMPTED
 
 
 class RunStoppedError(Exception):

@@ -7,7 +7,6 @@ storage and in the report ConfigMap. Which candidate ships is left to the operat
 
 import logging
 import os
-import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +20,7 @@ from trimtab_api.techniques import DENSE
 from trimtab_api.v1alpha1.goals import Target, TargetDevice
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_trainer.benchmarking.latency import Measurement, measure
+from trimtab_trainer.environment import name_node
 from trimtab_trainer.errors import TargetUnmeasuredError, UserError
 from trimtab_trainer.exporting.artifact import artifact_files, digest_artifact
 from trimtab_trainer.reporting.sender import Sender
@@ -76,7 +76,7 @@ def measure_target(root: Path, name: str, *, uid: str, attempt: int) -> TargetRe
     result = TargetReport(
         uid=uid,
         attempt=attempt,
-        node=platform.node(),
+        node=name_node(),
         device=TargetDevice(next(iter(measured.values())).device),
         baseline=figures[DENSE],
         candidates=figures,

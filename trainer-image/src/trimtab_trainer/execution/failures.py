@@ -15,7 +15,7 @@ from torch import distributed
 
 from trimtab_api.v1alpha1.status import FailureClass
 from trimtab_trainer.errors import OutOfMemoryError as WorkerOutOfMemoryError
-from trimtab_trainer.errors import TrainerError, WorkerLostError
+from trimtab_trainer.errors import PreemptedError, TrainerError, WorkerLostError
 from trimtab_trainer.execution._base import Failure
 from trimtab_trainer.execution.last_frame import describe_last_frame, shorten
 
@@ -24,6 +24,7 @@ __all__ = [
     "describe_failure",
     "describe_killed_worker",
     "describe_lost_worker",
+    "describe_preempted_worker",
 ]
 
 _MESSAGE_LIMIT = 256
@@ -75,7 +76,10 @@ def describe_failure(error: BaseException, *, code_dir: Path | None) -> Failure:
     return Failure(
         failure_class=_classify(error),
         message=shorten(message, _MESSAGE_LIMIT - len(place)) + place,
-        traceback="".join(traceback.format_exception(error)),
+        # That a machine is taken away is nobody's mistake to be looked up.
+        traceback=""
+        if isinstance(error, PreemptedError)
+        else "".join(traceback.format_exception(error)),
         error=own,
         lost_peer=_is_lost_peer(error),
     )
@@ -91,6 +95,16 @@ def describe_lost_worker(cause: str) -> Failure:
     message = shorten(f"the process that ran the work died: {detail}", _MESSAGE_LIMIT)
     error = WorkerLostError(message)
     return Failure(error.failure_class, message, traceback=cause, error=error)
+
+
+def describe_preempted_worker(cause: str) -> Failure:
+    """Return the failure of work whose process went with its machine, which had been announced.
+
+    Args:
+        cause: What Ray says of it.
+    """
+    error = PreemptedError("the machine that ran the work was taken away")
+    return Failure(error.failure_class, str(error), traceback=cause, error=error)
 
 
 def describe_killed_worker(cause: str) -> Failure:

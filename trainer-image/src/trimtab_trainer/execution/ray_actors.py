@@ -7,6 +7,7 @@ else imports ray.
 """
 
 import itertools
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -36,8 +37,13 @@ from trimtab_trainer.execution.failures import (
     describe_failure,
     describe_killed_worker,
     describe_lost_worker,
+    describe_preempted_worker,
 )
-from trimtab_trainer.execution.ray_session import start_local_ray
+from trimtab_trainer.execution.ray_session import (
+    find_leaving_machines,
+    name_machine,
+    start_local_ray,
+)
 from trimtab_trainer.execution.shares import Machines, share_cores, share_gpus
 from trimtab_trainer.execution.slot_process import SlotProcess
 from trimtab_trainer.execution.team import TeamWatch
@@ -46,6 +52,9 @@ __all__ = ["RayExecutor"]
 
 _STARTS = 3
 """So often a piece of work is placed when its actor does not answer, before it counts as lost."""
+
+_LOOK_SECONDS = 1.0
+"""How often it is asked whether machines of a cluster are being taken away."""
 
 _CONTROL = "control"
 """Calls of this group are heard while work runs; work itself still comes one at a time."""
@@ -76,6 +85,8 @@ class _Running:
     watch: TeamWatch
     starts: int
     heard: bool = False
+    leaving: bool = False
+    """Whether it was told that a machine of it is being taken away."""
 
 
 @final
@@ -116,8 +127,9 @@ class RayExecutor(AbstractExecutor):
         self._cpu_share = 1
         self._numbers = itertools.count(1)
         self._running: dict[int, _Running] = {}
-        self._ready: defaultdict[int, dict[int, Any]] = defaultdict(dict)
-        """Slot → rank → what is there once the process is."""
+        self._places: defaultdict[int, dict[int, Any]] = defaultdict(dict)
+        """Slot → rank → its machine's name, which is there once the process is."""
+        self._next_look = math.inf if machines is None else 0.0
         if machines is None:
             start_local_ray(cpus=slots * workers_per_slot, gpus=gpus, threads=self._threads)
         else:
@@ -179,6 +191,7 @@ class RayExecutor(AbstractExecutor):
         limit = None if timeout is None else time.monotonic() + timeout
         something = False
         while self._running and not something:
+            self._look_for_leaving_machines()
             for slot, rank, stream in self._wait(limit):
                 # The consumer may have stopped or refilled a slot meanwhile.
                 running = self._running.get(slot)
@@ -199,9 +212,10 @@ class RayExecutor(AbstractExecutor):
     def _wait(self, limit: float | None) -> list[tuple[int, int, _Stream]]:
         """Wait until a process has something to say, a team's patience ends, or the limit."""
         waiting = [stream for _, _, stream in self._list_streams()]
-        limits = [running.watch.deadline for running in self._running.values()] + [limit]
+        limits = [running.watch.deadline for running in self._running.values()]
+        limits += [limit, self._next_look]
         times = [at - time.monotonic() for at in limits if at is not None]
-        timeout = max(0.0, min(times)) if times else None
+        timeout = max(0.0, min(times)) if min(times) < math.inf else None
         if not waiting or not ray.wait(waiting, num_returns=1, timeout=timeout)[0]:
             return []
         # The first one that is ready says nothing of the others; without asking for all of them
@@ -229,7 +243,7 @@ class RayExecutor(AbstractExecutor):
                 return None
             item = Done(slot, None, describe_lost_worker(str(error)))
         except RayError as error:
-            item = Done(slot, None, self._describe(error))
+            item = Done(slot, None, self._describe(error, running))
         if not isinstance(item, Done):
             running.heard = True
             return Progress(slot, item)
@@ -237,13 +251,47 @@ class RayExecutor(AbstractExecutor):
         running.watch.note(rank, item, time.monotonic())
         return self._conclude(slot, running)
 
-    def _describe(self, error: RayError) -> Failure:
+    def _describe(self, error: RayError, running: _Running) -> Failure:
         if isinstance(error, OutOfMemoryError):
             return describe_killed_worker(str(error))
         if isinstance(error, RayTaskError):
             # What the work yielded or returned cannot travel between processes.
             return describe_failure(error.cause, code_dir=self._code_dir)
+        if running.leaving:
+            return describe_preempted_worker(str(error))
         return describe_lost_worker(str(error))
+
+    def _look_for_leaving_machines(self) -> None:
+        """Take processes off machines that are being taken away; one at work may store it first."""
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + _LOOK_SECONDS
+        leaving = find_leaving_machines()
+        for slot in range(self.slots) if leaving else ():
+            running = self._running.get(slot)
+            size = 0 if running is None else running.order.team_size or 1
+            lost = [
+                rank
+                for rank in range(self.workers_per_slot)
+                if self._find_place(slot, rank) in leaving
+            ]
+            for rank in lost:
+                if rank >= size:
+                    self._replace_actor(slot, rank)
+            if running is not None and not running.leaving and any(rank < size for rank in lost):
+                running.leaving = True
+                preempt = self._actors[slot][0].preempt.options(concurrency_group=_CONTROL)
+                preempt.remote(running.order.number)
+
+    def _find_place(self, slot: int, rank: int) -> str | None:
+        place = self._places[slot][rank]
+        if not ray.wait([place], timeout=0)[0]:
+            return None
+        try:
+            name: str = ray.get(place)
+        except RayError:
+            return None
+        return name
 
     def _conclude(self, slot: int, running: _Running) -> Done | None:
         if self._running.get(slot) is not running:
@@ -261,7 +309,7 @@ class RayExecutor(AbstractExecutor):
         running = self._running.get(slot)
         if running is None:
             return False
-        refs = [self._ready[slot][rank] for rank in range(running.order.team_size or 1)]
+        refs = [self._places[slot][rank] for rank in range(running.order.team_size or 1)]
         _, missing = ray.wait(refs, num_returns=len(refs), timeout=0)
         return bool(missing)
 
@@ -270,8 +318,8 @@ class RayExecutor(AbstractExecutor):
         self._require_slot(slot)
         running = self._running.get(slot)
         if running is not None:
-            control = self._actors[slot][0].interrupt.options(concurrency_group=_CONTROL)
-            control.remote(running.order.number)
+            interrupt = self._actors[slot][0].interrupt.options(concurrency_group=_CONTROL)
+            interrupt.remote(running.order.number)
 
     @override
     def stop(self, slot: int) -> None:
@@ -292,7 +340,7 @@ class RayExecutor(AbstractExecutor):
             SlotProcess
         )
         started: _Actor = actor.remote(slot, self._threads, self._code_dir)
-        self._ready[slot][rank] = started.__ray_ready__.remote()
+        self._places[slot][rank] = started.locate.remote(name_machine)
         return started
 
     @override

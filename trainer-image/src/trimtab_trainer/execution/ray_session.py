@@ -1,23 +1,31 @@
 """SEAM of ray: the Ray that a run works on, started here or joined in a cluster.
 
 Called by `ray_actors` for a local Ray, and by the driver in a cluster. What runs there is left to
-`ray_actors`.
+`ray_actors`, and what follows when a machine is taken away.
 """
 
 import logging
 import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import ray
+from ray._private.state import state as cluster_state
 from ray.exceptions import RayError
 
 from trimtab_trainer.errors import EnvironmentMissingError
 from trimtab_trainer.execution.shares import Machines
 
-__all__ = ["join_cluster", "leave_cluster", "start_local_ray"]
+__all__ = [
+    "find_leaving_machines",
+    "join_cluster",
+    "leave_cluster",
+    "name_machine",
+    "start_local_ray",
+]
 
 _OBJECT_STORE_BYTES = 128 * 2**20
 """Only small values travel between slots; Ray's own default takes a third of the memory."""
@@ -76,6 +84,25 @@ def leave_cluster() -> None:
     ray.shutdown()
 
 
+def name_machine() -> str:
+    """Return the name of the machine that this process of a cluster is on."""
+    name: str = ray.get_runtime_context().get_node_id()
+    return name
+
+
+def find_leaving_machines() -> frozenset[str]:
+    """Return the names of the cluster's machines that are being taken away, as far as is known.
+
+    A machine of Ray 2.60 or later says so itself when its container is asked to end, and takes no
+    new processes from then on. Ray has no public function for it.
+    """
+    get_leaving: Any = cluster_state.get_draining_nodes
+    try:
+        return frozenset(get_leaving())
+    except (RayError, RuntimeError, OSError):
+        return frozenset()
+
+
 def _list_workers() -> list[dict[str, float]]:
     """Return the resources of the machines that take work: a head offers no cores."""
     list_nodes: Any = ray.nodes  # Ray gives it no types
@@ -95,7 +122,7 @@ def start_local_ray(*, cpus: int, gpus: int, threads: int) -> None:
         EnvironmentMissingError: Ray cannot start here.
     """
     _set_environment()
-    with _threads_announced(threads):
+    with _threads_announced(threads), _own_termination():
         try:
             ray.init(
                 address="local",
@@ -108,6 +135,23 @@ def start_local_ray(*, cpus: int, gpus: int, threads: int) -> None:
             )
         except (RayError, RuntimeError, OSError, ValueError) as error:
             raise EnvironmentMissingError(f"a local Ray must start here but: {error}") from error
+
+
+@contextmanager
+def _own_termination() -> Iterator[None]:
+    """Keep the caller's handler of SIGTERM: Ray's prints the stack of the process and ends it."""
+    handler = signal.getsignal(signal.SIGTERM)
+    if not callable(handler):
+        yield
+        return
+    try:
+        yield
+    except SystemExit:
+        # Only Ray's handler raises it, while Ray starts.
+        handler(signal.SIGTERM, None)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _set_environment() -> None:

@@ -13,6 +13,7 @@ from typing import final
 
 import torch
 
+from trimtab_trainer.errors import PreemptedError
 from trimtab_trainer.execution._base import Done, TeamMember, WorkFunction
 from trimtab_trainer.execution.failures import FailureTrap
 from trimtab_trainer.storage.mirror import fetch_named
@@ -37,6 +38,7 @@ class SlotProcess:
         self._code_dir = code_dir
         self._bench: object = None
         self._interrupted: int | None = None
+        self._preempted: int | None = None
         if code_dir is not None:
             sys.path.insert(0, str(code_dir.resolve()))
 
@@ -49,6 +51,18 @@ class SlotProcess:
         host = find_host()
         with socket.create_server((host, 0)) as server:
             return f"{host}:{server.getsockname()[1]}"
+
+    def locate(self, find_machine: Callable[[], str]) -> str:
+        """Return on which machine this process is.
+
+        Args:
+            find_machine: Returns the name of this one.
+        """
+        return find_machine()
+
+    def preempt(self, order: int) -> None:
+        """Tell the work of this order, where it yields next, that its machine is taken away."""
+        self._preempted = order
 
     def interrupt(self, order: int) -> None:
         """End the work of this order where it yields next; another order is not touched."""
@@ -92,7 +106,7 @@ class SlotProcess:
             # fail where the work itself delegates to something that is no generator.
             while self._interrupted != order:
                 try:
-                    payload = next(steps)
+                    payload = self._go_on(order, steps)
                 except StopIteration as end:
                     value = end.value
                     break
@@ -102,3 +116,9 @@ class SlotProcess:
                 steps.close()
                 interrupted = True
         yield Done(self._slot, value, trap.failure, interrupted)
+
+    def _go_on(self, order: int, steps: Generator[object, None, object]) -> object:
+        if self._preempted != order:
+            return next(steps)
+        self._preempted = None
+        return steps.throw(PreemptedError("the machine that runs the work is being taken away"))

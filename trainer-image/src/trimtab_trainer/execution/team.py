@@ -19,6 +19,8 @@ Members that talk to each other end within milliseconds of each other; the death
 known after a second or two.
 """
 
+_GONE = frozenset({FailureClass.NODE_LOST, FailureClass.PREEMPTED})
+
 
 @final
 class TeamWatch:
@@ -46,7 +48,7 @@ class TeamWatch:
         self._ends[rank] = end
         if end.failure is not None and not self._has_answer():
             self._cause = _choose_cause(self._cause, end.failure)
-        if end.interrupted:
+        if end.interrupted or _is_preempted(end.failure):
             self._deadline = now
         elif self._deadline is None and (rank == 0 or end.failure is not None):
             self._deadline = now + PATIENCE_SECONDS
@@ -65,8 +67,8 @@ class TeamWatch:
     def find_unfit(self) -> list[int]:
         """Return the ranks whose processes must not be used again.
 
-        They still run, died, or were cut off in the middle of an exchange; after too little
-        memory it is all of them.
+        They still run, died, leave with their machine, or were cut off in the middle of an
+        exchange; after too little memory it is all of them.
         """
         failures = {rank: end.failure for rank, end in self._ends.items()}
         if any(
@@ -76,12 +78,16 @@ class TeamWatch:
         fit = [
             rank
             for rank, failure in failures.items()
-            if failure is None or failure.failure_class is not FailureClass.NODE_LOST
+            if failure is None or failure.failure_class not in _GONE
         ]
         return [rank for rank in range(self._size) if rank not in fit]
 
     def _has_answer(self) -> bool:
         return 0 in self._ends and self._ends[0].failure is None
+
+
+def _is_preempted(failure: Failure | None) -> bool:
+    return failure is not None and failure.failure_class is FailureClass.PREEMPTED
 
 
 def _choose_cause(first: Failure | None, later: Failure) -> Failure:

@@ -12,7 +12,7 @@ from trimtab_api.v1alpha1.export import ExportFormat
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_api.v1alpha1.status import TargetStatus
 from trimtab_api.verdict import find_outcome
-from trimtab_api.wording import name_outcome, render_change, render_metric
+from trimtab_api.wording import name_outcome, render_change, render_metric, render_share
 from trimtab_trainer.reporting.choice_view import has_choices
 from trimtab_trainer.reporting.technique_words import describe_candidate
 
@@ -154,4 +154,4 @@ def _reduction(key: str, after: Mapping[str, float], before: Mapping[str, float]
     share = after[key] / before[key] - 1
     if abs(share) < _VISIBLE:
         return ""
-    return f"{share:+.0%}".replace("-", _MINUS)
+    return f"{'+' if share > 0 else _MINUS}{render_share(abs(share))}"

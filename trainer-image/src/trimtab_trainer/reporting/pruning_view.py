@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from trimtab_api.reports import PrunedLayerReport, PruneStepReport, RunReport
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_api.v1alpha1.prune import Allocation, Amount, Granularity, Importance, Prune
-from trimtab_api.wording import render_change, render_count, render_metric
+from trimtab_api.wording import render_change, render_count, render_metric, render_share
 from trimtab_trainer.reporting.drops import render_drop
 
 __all__ = [
@@ -118,7 +118,13 @@ def build_pruning(report: RunReport, spec: Spec) -> PruningView | None:
         summary=_sum_up(layers),
         counted="weights that are not zero" if zeroed else "channels",
         bars=tuple(_build_bar(layer, widest) for layer in layers[:_MOST_BARS]),
-        columns=("kind", "before", "after", "cut", *(f"drop at {ratio:.0%}" for ratio in ratios)),
+        columns=(
+            "kind",
+            "before",
+            "after",
+            "cut",
+            *(f"drop at {render_share(ratio)}" for ratio in ratios),
+        ),
         rows=tuple(_build_row(layer, ratios, metric) for layer in layers),
     )
 
@@ -138,11 +144,11 @@ def _describe_amount(amount: Amount | None, granularity: Granularity) -> str:
     if amount is None:
         return "nothing"
     if amount.params_reduction is not None:
-        return f"{amount.params_reduction:.0%} of the parameters"
+        return f"{render_share(amount.params_reduction)} of the parameters"
     if amount.flops_reduction is not None:
-        return f"{amount.flops_reduction:.0%} of the FLOPs"
+        return f"{render_share(amount.flops_reduction)} of the FLOPs"
     things = "weights" if granularity is Granularity.WEIGHTS else "channels"
-    return f"{amount.ratio:.0%} of the {things}"
+    return f"{render_share(amount.ratio or 0)} of the {things}"
 
 
 def _list_steps(report: RunReport, metric: str, *, zeroed: bool) -> Iterator[StepRow]:
@@ -156,9 +162,9 @@ def _list_steps(report: RunReport, metric: str, *, zeroed: bool) -> Iterator[Ste
 
 def _describe_cut(step: PruneStepReport, *, zeroed: bool) -> tuple[str, ...]:
     if zeroed:
-        return (f"{step.sparsity:.0%}",)
+        return (render_share(step.sparsity),)
     return (
-        f"{step.ratio:.0%}",
+        render_share(step.ratio),
         render_metric("params", step.params),
         render_metric("flops", step.flops),
     )
@@ -183,7 +189,7 @@ def cut_share(layer: PrunedLayerReport) -> float:
 
 def _change(layer: PrunedLayerReport) -> str:
     share = cut_share(layer)
-    return f"{_MINUS}{share:.0%}" if share else "±0"
+    return f"{_MINUS}{render_share(share)}" if share else "±0"
 
 
 def _build_bar(layer: PrunedLayerReport, widest: int) -> LayerBar:

@@ -12,6 +12,7 @@ from trimtab_api.selection import metric_direction
 from trimtab_api.v1alpha1.goals import Direction, Objective
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_api.v1alpha1.status import TrialState
+from trimtab_api.wording import render_share
 from trimtab_trainer.reporting.charts.canvas import NARROW, WIDE, TrialMark, ValueRange
 from trimtab_trainer.reporting.charts.history import draw_curves, draw_history, draw_timeline
 from trimtab_trainer.reporting.charts.space import FrontPoint, draw_front, draw_parallel, draw_slice
@@ -264,6 +265,7 @@ def _draw_timeline(trials: Sequence[TrialReport]) -> Chart | None:
     return Chart(
         svg,
         f"Trials in {timeline.slots} slot{'s' if timeline.slots > 1 else ''}"
-        f"{attempts if len(timeline.starts) > 1 else ''}; epochs take {timeline.busy:.0%} of their"
-        " time. Lighter: what a trial took beyond its epochs, mostly the start of its worker.",
+        f"{attempts if len(timeline.starts) > 1 else ''}; epochs take "
+        f"{render_share(timeline.busy)} of their time. Lighter: what a trial took beyond its"
+        " epochs, mostly the start of its worker.",
     )

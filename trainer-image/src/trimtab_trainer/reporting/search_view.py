@@ -13,7 +13,7 @@ from trimtab_api.v1alpha1.goals import Objective
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_api.v1alpha1.search import Search, Surrogate
 from trimtab_api.v1alpha1.status import TrialState
-from trimtab_api.wording import render_metric, render_scalar, render_seconds
+from trimtab_api.wording import render_metric, render_scalar, render_seconds, render_share
 from trimtab_trainer.reporting.trial_points import last_value, rank_trial
 from trimtab_trainer.reporting.trial_words import count_things, describe_violations, name_state
 
@@ -203,7 +203,7 @@ def _view_importance(entry: ImportanceReport, doubt: str) -> ImportanceView:
     ranked = sorted(entry.shares.items(), key=lambda pair: -pair[1])[:_SHOWN_IMPORTANCES]
     longest = ranked[0][1] or 1.0
     rows = (
-        ImportanceRow(name, f"{share:.0%}", round(100 * share / longest, 1))
+        ImportanceRow(name, render_share(share), round(100 * share / longest, 1))
         for name, share in ranked
     )
     return ImportanceView(entry.metric, tuple(rows), doubt)

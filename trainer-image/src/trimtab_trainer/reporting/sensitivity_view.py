@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from trimtab_api.reports import PrunedLayerReport
+from trimtab_api.wording import render_share
 from trimtab_trainer.reporting.charts.sensitivity import LayerPlot
 from trimtab_trainer.reporting.drops import render_drop, scale_drop
 from trimtab_trainer.reporting.pruning_view import cut_share, shorten_name
@@ -75,7 +76,7 @@ def _build_plot(layer: PrunedLayerReport, metric: str) -> LayerPlot:
         points=tuple((share, scale_drop(metric, drop)) for share, drop in curve),
         cut=cut,
         cost=scale_drop(metric, cost),
-        note=f"cut by {cut:.0%}: {render_drop(metric, cost)}" if cut else "not cut",
+        note=f"cut by {render_share(cut)}: {render_drop(metric, cost)}" if cut else "not cut",
     )
 
 

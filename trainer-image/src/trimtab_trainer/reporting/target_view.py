@@ -20,6 +20,7 @@ from trimtab_api.wording import (
     render_count,
     render_metric,
     render_scalar,
+    render_share,
     render_times,
 )
 from trimtab_trainer.reporting.candidate_table import (
@@ -178,7 +179,9 @@ def _describe_measurement(report: RunReport, wanted: Target, target: TargetStatu
         parts.append("the machine of the run, which stands for the target")
     # What rounds to nothing is not worth a word.
     if max(shares, default=0.0) >= _LEAST_CONTENTION:
-        parts.append(f"other programs took up to {max(shares):.1%} of the processor")
+        parts.append(
+            f"other programs took up to {render_share(max(shares), digits=1)} of the processor"
+        )
     return "; ".join(parts)
 
 
@@ -231,7 +234,7 @@ def _figure(margin: Margin, value: float) -> str:
     metric, kind = margin.constraint.metric, margin.constraint.chosen()
     known = KNOWN_METRICS.get(metric)
     if kind.endswith("ratio"):
-        text = f"{value:.1%}"
+        text = render_share(value, digits=1)
     elif kind in {"max", "min"}:
         text = render_metric(metric, value)
     elif known is not None and known.unit == "fraction":

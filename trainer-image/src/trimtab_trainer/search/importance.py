@@ -4,12 +4,12 @@ Called by the stage when the search ended, for the report. It looks at values on
 parameter should be is the study's to find out.
 """
 
+import importlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
-from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import create_trial
 
 from trimtab_api.reports import ImportanceReport, TrialReport
@@ -88,8 +88,10 @@ def _rank(
         )
         for point, value in zip(points, values, strict=True)
     )
-    evaluator = FanovaImportanceEvaluator(n_trees=_TREES, max_depth=_DEPTH, seed=seed)
-    shares = get_param_importances(study, evaluator=evaluator)
+    # Imported here because it brings scikit-learn, and no start of a run should wait for that.
+    library = importlib.import_module("optuna.importance")
+    evaluator = library.FanovaImportanceEvaluator(n_trees=_TREES, max_depth=_DEPTH, seed=seed)
+    shares: Mapping[str, float] = library.get_param_importances(study, evaluator=evaluator)
     ordered = sorted(shares.items(), key=lambda item: (-item[1], item[0]))
     return {name: float(share) for name, share in ordered}
 

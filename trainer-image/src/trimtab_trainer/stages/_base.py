@@ -5,7 +5,6 @@ otherwise. A stage decides what is done in which order; the work itself is a fun
 `_work`-modules that runs in a slot of the executor, and the algorithms are the domain packages'.
 """
 
-import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -52,6 +51,7 @@ __all__ = ["AbstractStage", "Facts", "Run", "StageResult"]
 
 _DRIVER = "driver"
 """Who writes in this process."""
+_LOST = frozenset({FailureClass.NODE_LOST, FailureClass.PREEMPTED})
 _LOSSES = 3
 """Times that work outside a trial runs again after its process was lost."""
 
@@ -231,7 +231,8 @@ class Run:
     ) -> Any:
         """Run one piece of work in slot 0 with all cores, and wait for its value.
 
-        Work whose process was lost runs again; what it stored on its way is still there.
+        Work whose process was lost runs again; what it stored on its way is still there. A machine
+        that is taken away is lost as often as that happens.
 
         Args:
             work: Takes `threads` besides the arguments.
@@ -245,17 +246,18 @@ class Run:
             RunStoppedError: As for `heed`.
             FencedError: As for `heed`.
         """
-        for losses in itertools.count(1):
+        losses = 0
+        while True:
             submit = self.executor.submit_team if as_team else self.executor.submit
             submit(0, work, threads=self._cores_alone(as_team=as_team), **arguments)
             done = self._wait(on_progress)
             if done.failure is None:
                 return done.value
             self.keep_traceback(work.__name__, done.failure.traceback)
-            if done.failure.failure_class is not FailureClass.NODE_LOST or losses > _LOSSES:
+            losses += done.failure.failure_class is FailureClass.NODE_LOST
+            if done.failure.failure_class not in _LOST or losses > _LOSSES:
                 raise _error_of(done.failure)
             self.warn(f"{work.__name__} runs again: {done.failure.message}")
-        raise ValueError("counting never ends")
 
     def _wait(self, on_progress: Callable[[Any], None]) -> Done:
         while True:

@@ -1,11 +1,13 @@
 """Work of a trial and of the final training: one network from its first weights to its last.
 
 Runs in the processes of a slot beside the loaded data. It goes on from the newest checkpoint of
-the same training, so a killed process costs the epochs since then. Yields each epoch, and signs of
-life between them; what follows from a failure is decided by whoever submitted it.
+the same training, so a killed process costs the epochs since then, and a machine that is taken away
+costs nothing. Yields each epoch, and signs of life between them; what follows from a failure is
+decided by whoever submitted it.
 """
 
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +21,13 @@ from trimtab_api.v1alpha1.job import Spec
 from trimtab_api.v1alpha1.runtime import FailureAction
 from trimtab_api.v1alpha1.status import FailureClass
 from trimtab_api.v1alpha1.train import Train
-from trimtab_trainer.errors import CheckpointRefusedError, NetworkUnfitError, UserError
+from trimtab_trainer.errors import (
+    CheckpointRefusedError,
+    DivergedError,
+    NetworkUnfitError,
+    PreemptedError,
+    UserError,
+)
 from trimtab_trainer.execution._base import TeamMember
 from trimtab_trainer.models.profile import count_flops, count_parameters
 from trimtab_trainer.stages._bench import Bench, make_example
@@ -217,17 +225,26 @@ class _Course:
         if training.history:
             last = training.history[-1]
             yield GoingOn(last.epoch, last.epochs)
-        yield from map(report_epoch, training.history)
-        for event in training.run():
-            if not isinstance(event, EpochResult):
-                yield event
-                continue
-            is_due = event.epoch % self._every == 0 and event.epoch < event.epochs
-            if is_due and self._members.rank == 0:
-                state = training.state()
-                yield from patiently(partial(self._series.save, event.epoch, state))
-            yield report_epoch(event)
+        try:
+            yield from map(report_epoch, training.history)
+            for event in training.run():
+                if not isinstance(event, EpochResult):
+                    yield event
+                    continue
+                if event.epoch % self._every == 0 and event.epoch < event.epochs:
+                    yield from self._save(training)
+                yield report_epoch(event)
+        except PreemptedError:
+            # One that is diverging goes on from an older checkpoint: a later one would not help.
+            with suppress(DivergedError):
+                yield from self._save(training)
+            raise
         return dict(training.history[-1].metrics)
+
+    def _save(self, training: Training) -> Generator[StorageTrouble, None, None]:
+        if self._members.rank == 0:
+            save = partial(self._series.save, len(training.history), training.state())
+            yield from patiently(save)
 
     def _resume(self) -> Generator[FitEvent, None, Training]:
         refused: list[str] = []

@@ -11,6 +11,7 @@ from trimtab_api.stages import StageName
 from trimtab_api.techniques import DENSE, plan_formats
 from trimtab_api.v1alpha1.export import ExportFormat
 from trimtab_api.v1alpha1.goals import TargetDevice
+from trimtab_api.wording import render_share
 from trimtab_trainer.reporting._base import CandidateMeasured, StageProgress
 from trimtab_trainer.stages._base import AbstractStage, Run, StageResult
 from trimtab_trainer.stages._candidates import (
@@ -122,7 +123,7 @@ class BenchmarkStage(AbstractStage):
         ]
         if shares and max(shares) > _CONTENDED:
             run.warn(
-                f"other programs took up to {max(shares):.0%} of the processor during the"
+                f"other programs took up to {render_share(max(shares))} of the processor during the"
                 " benchmark: trust its ratios more than its times"
             )
 

@@ -9,7 +9,7 @@ from trimtab_api.reports import PrunedLayerReport, PruneStepReport
 from trimtab_api.stages import StageName, StageReason, StageState
 from trimtab_api.techniques import DENSE, PRUNED
 from trimtab_api.v1alpha1.prune import Allocation, Granularity, Prune
-from trimtab_api.wording import render_distance
+from trimtab_api.wording import render_distance, render_share
 from trimtab_trainer.errors import CheckpointRefusedError
 from trimtab_trainer.models.globs import WRAPPER_PREFIX
 from trimtab_trainer.pruning.iteration import StepResult
@@ -153,9 +153,10 @@ class PruneStage(AbstractStage):
         static = {name: candidate.metrics[name] for name in ("params", "flops", "sparsity")}
         smaller = 1 - candidate.metrics["params"] / dense["params"]
         removed = (
-            f"{reduction:.0%} of the FLOPs and {smaller:.0%} of the parameters removed"
+            f"{render_share(reduction)} of the FLOPs and {render_share(smaller)} of the parameters"
+            " removed"
             if smaller > 0
-            else f"{static['sparsity']:.0%} of the weights are zero"
+            else f"{render_share(static['sparsity'])} of the weights are zero"
         )
         ends = _describe_ends(run.prune_steps, _require_prune(run).schedule.steps)
         return StageResult(
@@ -208,9 +209,9 @@ def _require_prune(run: Run) -> Prune:
 
 def _describe_step(step: StepResult, prune: Prune) -> str:
     if prune.granularity is Granularity.WEIGHTS:
-        removed = f"{step.sparsity:.0%} of the weights are zero"
+        removed = f"{render_share(step.sparsity)} of the weights are zero"
     else:
-        removed = f"{step.ratio:.0%} of the channels removed"
+        removed = f"{render_share(step.ratio)} of the channels removed"
     return f"{removed}, {'kept' if step.kept else f'undone: {_name_fault(step.metrics)}'}"
 
 

@@ -21,6 +21,7 @@ from trimtab_trainer.errors import CheckpointRefusedError, DivergedError
 from trimtab_trainer.models.task import AbstractTask
 from trimtab_trainer.training.batches import batch_sizes, shuffle
 from trimtab_trainer.training.distributed import Team, share_buffers, sum_over
+from trimtab_trainer.training.epoch_part import EpochPart
 from trimtab_trainer.training.evaluation import device_of, evaluate, evaluate_in_batches
 from trimtab_trainer.training.precision import (
     Precision,
@@ -135,7 +136,7 @@ class Training:
             after_step=after_step,
         )
         self._history: list[EpochResult] = []
-        self._between_epochs = True
+        self._part = EpochPart.start(self._device)
         self._told = clock()
 
     @property
@@ -158,10 +159,9 @@ class Training:
         self._refuse_disagreement()
         try:
             while len(self._history) < self._epochs:
-                self._between_epochs = False
                 result = yield from self._climb()
                 self._history.append(result)
-                self._between_epochs = True
+                self._part = EpochPart.start(self._device)
                 yield result
         finally:
             self._model.eval()
@@ -169,15 +169,16 @@ class Training:
     def state(self) -> TrainingState:
         """Return copies of everything that the rest of the training depends on.
 
-        Valid before the first epoch and right after an epoch was reported: then a training of an
-        equal model, recipe and data that restores it gives the same weights bit by bit, on the
-        same machine with the same number of threads.
+        Valid before the first event and right after each: a training of an equal model, recipe
+        and data that restores it then gives the same weights bit by bit, on the same machine with
+        the same number of threads. A team that goes on within an epoch drops other units in the
+        rest of it than it would have.
 
         Raises:
-            ValueError: An epoch is under way.
+            DivergedError: The loss of the epoch that is under way is NaN or infinite already.
         """
-        if not self._between_epochs:
-            raise ValueError("a training has a state between two epochs only, not within one")
+        _refuse_divergence({"training loss": float(self._part.summed)}, self._stepper.when())
+        self._part.overflows += self._stepper.take_overflows()
         return self._capture()
 
     def restore(self, state: TrainingState) -> None:
@@ -209,10 +210,8 @@ class Training:
             )
 
     def _climb(self) -> Generator[TrainingEvent, None, EpochResult]:
-        """Do an epoch, in wider and wider types until it succeeds."""
-        start = time.perf_counter()
-        overflows = 0
-        given_up: PrecisionDtype | None = None
+        """Do an epoch or the rest of one, in wider and wider types until it succeeds."""
+        self._part.started = start = time.perf_counter()
         wider = self._next_wider()
         before = self._capture() if wider is not None else None
         while True:
@@ -222,18 +221,22 @@ class Training:
             except DivergedError:
                 if wider is None or before is None:
                     raise
-                overflows += self._stepper.take_overflows()
-                given_up = given_up or self._stepper.precision.dtype
+                overflows = self._part.overflows + self._stepper.take_overflows()
+                given_up = self._part.given_up or self._stepper.precision.dtype
                 self._load(before)
+                self._part.started = start
+                self._part.overflows = overflows
+                self._part.given_up = given_up
                 self._stepper.use(wider)
                 wider = self._next_wider()
         return EpochResult(
             epoch=len(self._history) + 1,
             epochs=self._epochs,
             metrics=metrics,
-            seconds=time.perf_counter() - start,
+            seconds=self._part.count_seconds(),
             numerics=self._stepper.report(
-                overflows=overflows + self._stepper.take_overflows(), given_up=given_up
+                overflows=self._part.overflows + self._stepper.take_overflows(),
+                given_up=self._part.given_up,
             ),
         )
 
@@ -241,25 +244,36 @@ class Training:
         epoch = len(self._history)
         split = self._data.train
         batches = shuffle(len(split), self._recipe.batch_size, seed=self._seed, epoch=epoch)
-        batches = batches[: self._total - self._stepper.step]
+        part = self._part
+        batches = batches[: self._total - self._stepper.step + part.batches]
         if self._team.size > 1:
-            seed_member(self._seed, epoch=epoch, rank=self._team.rank)
-        summed = torch.zeros((), device=self._device)
-        total = 0.0
+            # The parts of an epoch that are done by different processes have seeds of their own.
+            times = epoch + part.batches * self._epochs
+            seed_member(self._seed, epoch=times, rank=self._team.rank)
         with self._stepper.training():
-            for number, batch in enumerate(batches, start=1):
-                summed += self._stepper.take(split, batch)
+            for number, batch in enumerate(batches[part.batches :], start=part.batches + 1):
+                part.summed += self._stepper.take(split, batch)
+                part.batches = number
                 if number % _CHECK_EVERY == 0 or number == len(batches):
                     # A loss that is not finite stays in the sum: none is missed between looks.
-                    total = float(sum_over(self._team, summed.clone()))
-                    _refuse_divergence({"training loss": total}, self._stepper.when())
+                    self._sum_losses()
                     self._stepper.refuse_collapse()
                 if self._is_due():
                     yield StepProgress(epoch + 1, number, len(batches))
         metrics = yield from self._evaluate(StepProgress(epoch + 1, len(batches), len(batches)))
-        metrics["train_loss"] = total / sum(len(batch) for batch in batches)
+        metrics["train_loss"] = self._sum_losses() / sum(len(batch) for batch in batches)
         _refuse_divergence(metrics, f"epoch {epoch + 1}, {self._stepper.when()}")
         return metrics
+
+    def _sum_losses(self) -> float:
+        """Return the sum of all members' losses in this epoch.
+
+        Raises:
+            DivergedError: It is NaN or infinite.
+        """
+        total = float(sum_over(self._team, self._part.summed.clone()))
+        _refuse_divergence({"training loss": total}, self._stepper.when())
+        return total
 
     def _evaluate(self, progress: StepProgress) -> Generator[TrainingEvent, None, dict[str, float]]:
         share_buffers(self._model, self._team)
@@ -297,6 +311,7 @@ class Training:
                 **self._stepper.facts(),
                 "chance": chance.facts,
                 "history": [_render_result(result) for result in self._history],
+                "part": self._part.render(),
             },
         )
 
@@ -304,6 +319,7 @@ class Training:
         self._stepper.restore(state.tensors, state.facts)
         chance = Chance(select(state.tensors, _CHANCE), state.facts["chance"])
         restore_chance(chance, self._device)
+        self._part = EpochPart.parse(state.facts["part"], self._device)
 
     def _parse_result(self, entry: Mapping[str, Any]) -> EpochResult:
         numerics = NumericsReport.model_validate(entry["numerics"])

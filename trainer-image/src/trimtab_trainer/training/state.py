@@ -1,4 +1,4 @@
-"""All that a training is at the end of an epoch: enough to go on as if it had never stopped.
+"""All that a training is between two steps: enough to go on as if it had never stopped.
 
 Made and taken by the training loop, stored by `series.py`. Only tensors and JSON-able values, so
 that nothing of it ever has to be executed to be read.
@@ -25,7 +25,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class TrainingState:
-    """A training at the end of an epoch."""
+    """A training between two steps."""
 
     epoch: int
     """Epochs done."""

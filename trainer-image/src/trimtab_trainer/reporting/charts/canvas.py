@@ -14,6 +14,7 @@ import vl_convert
 
 __all__ = [
     "NARROW",
+    "PERCENT_LABEL",
     "WIDE",
     "Axis",
     "Encoding",
@@ -71,6 +72,10 @@ _CONFIG: dict[str, Any] = {
 
 Encoding = dict[str, Any]
 Layer = dict[str, Any]
+
+
+PERCENT_LABEL = "replace(datum.label, '%', ' %')"
+"""Expression of Vega that writes percentages as texts do."""
 
 
 class NumberStyle(StrEnum):
@@ -168,7 +173,7 @@ def measure(
         "field": field,
         "type": "quantitative",
         "title": title,
-        "axis": {"format": style, "tickCount": 5},
+        "axis": {"format": style, "tickCount": 5, "labelExpr": PERCENT_LABEL},
         "scale": scale,
     }
 

@@ -39,7 +39,7 @@ def label_number(value: float, style: NumberStyle) -> str:
     """Return a number as it stands on an axis: with four digits, in percent, or as a count."""
     match style:
         case NumberStyle.PERCENT:
-            text = f"{100 * value:.4g}%"
+            text = f"{100 * value:.4g} %"
         case NumberStyle.COUNT:
             text = render_count(value)
         case NumberStyle.PLAIN:

@@ -6,7 +6,7 @@ Called by `html` with the plots of `sensitivity_view`, small and side by side.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trimtab_trainer.reporting.charts.canvas import Layer, render
+from trimtab_trainer.reporting.charts.canvas import PERCENT_LABEL, Layer, render
 
 __all__ = ["LayerPlot", "draw_layer"]
 
@@ -43,7 +43,12 @@ def draw_layer(plot: LayerPlot, *, domain: Sequence[float]) -> str:
         "field": "share",
         "type": "quantitative",
         "title": None,
-        "axis": {"format": "%", "values": [0, 0.5, 1], "grid": False},
+        "axis": {
+            "format": "%",
+            "labelExpr": PERCENT_LABEL,
+            "values": [0, 0.5, 1],
+            "grid": False,
+        },
         "scale": {"domain": [0, 1], "nice": False, "padding": 4},
     }
     y = {
