@@ -83,6 +83,8 @@ def make_worst_status() -> Status:
     """Return a status with every list full and every string at its bound."""
     return Status(
         observed_generation=2**62,
+        failed_attempts=99_999,
+        active_seconds=1e15,
         cluster=ClusterStatus(
             ray_job="r" * 63, ray_cluster="c" * 63, workers_ready=1024, workers_desired=1024
         ),

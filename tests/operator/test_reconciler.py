@@ -14,13 +14,13 @@ from trimtab_api.v1alpha1.status import JobState, Status, TrialCounts
 from trimtab_operator import reconciler as subject
 from trimtab_operator.cluster.cache import JobKey, WatchCache
 from trimtab_operator.cluster.claims import ClaimBook
-from trimtab_operator.cluster.errors import ClusterError, ForbiddenError
+from trimtab_operator.cluster.errors import ClusterError, ForbiddenError, InvalidObjectError
 from trimtab_operator.cluster.kinds import CONFIG_MAP, EVENT, OPTIMIZATION_JOB, RAY_JOB
 from trimtab_operator.cluster.observe import Observer
 from trimtab_operator.reconcile.actions import Action, Apply, PostEvent
 from trimtab_operator.reconcile.observed import Observed
 from trimtab_operator.reconcile.plan_settings import PlanSettings
-from trimtab_operator.reconcile.verdict import Acceptance, Phase, Plan, Problem, Verdict
+from trimtab_operator.reconcile.verdict import Acceptance, Phase, Plan, Problem, Refusal, Verdict
 from trimtab_operator.reconciler import Pace, Reconciler
 from trimtab_operator.resources.child_settings import ChildSettings
 
@@ -45,7 +45,7 @@ class Decisions:
     decide: Callable[[Observed], tuple[Action, ...]] = lambda _: ()
     say: Callable[[Observed], Status | None] = lambda _: Status(state=JobState.PENDING)
     seen: list[Observed] = field(default_factory=list)
-    problems: list[Problem | None] = field(default_factory=list)
+    problems: list[Problem | Refusal | None] = field(default_factory=list)
     requeue_after: float | None = None
 
     def plan(self, observed: Observed, *_: object) -> Plan:
@@ -59,7 +59,7 @@ class Decisions:
 
     def next_status(self, observed: Observed, *others: object) -> Status | None:
         *_, problem = others
-        assert problem is None or isinstance(problem, Problem)
+        assert problem is None or isinstance(problem, Problem | Refusal)
         self.problems.append(problem)
         status = self.say(observed)
         return (
@@ -179,7 +179,9 @@ def test_f09_a_missing_right_becomes_a_problem_and_is_tried_again(
         with pytest.raises(ForbiddenError):
             await stage.reconcile()
         assert "patch configmaps team/digits-progress" in stage.status()["message"]
-        assert [reason for reason, _ in stage.events()] == ["Degraded"]
+        ((reason, message),) = stage.events()
+        assert reason == "Degraded"
+        assert message.startswith("Forbidden: ")
         stage.cluster.answer = lambda _: None
         await stage.reconcile()
         assert stage.decisions.problems[-1] is None
@@ -310,5 +312,23 @@ def test_f73_a_job_that_is_gone_leaves_no_memory(monkeypatch: pytest.MonkeyPatch
         assert await stage.reconcile() is None
         assert stage.reconciler._memory == {}
         assert stage.reconciler._limiter._last == {}
+
+    run(scenario, monkeypatch)
+
+
+def test_f30_what_the_server_refuses_is_an_event_with_its_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.decisions.decide = make_missing
+        stage.cluster.answer = lambda call: (
+            refuse(422, "data is invalid") if call.is_write and "configmaps" in call.path else None
+        )
+        for _ in range(2):
+            with pytest.raises(InvalidObjectError):
+                await stage.reconcile()
+        words = "patch configmaps team/digits-progress: data is invalid"
+        assert stage.events() == [("InvalidSpec", words)]
+        assert stage.status()["message"] == words
 
     run(scenario, monkeypatch)

@@ -7,17 +7,21 @@ names of objects are made by the operator and stand in its `resources`.
 from trimtab_api.stages import StageName
 
 __all__ = [
+    "ANNOTATION_IMAGE",
     "ANNOTATION_PAUSED",
     "ANNOTATION_RETRY",
     "CLAIMS_FOLDER",
     "ENV_ATTEMPT",
+    "ENV_DRAIN_SECONDS",
     "ENV_JOB",
     "ENV_JOB_UID",
     "ENV_NAMESPACE",
+    "ENV_NODE",
     "ENV_PREFIX_DATASET",
     "ENV_PREFIX_MODEL",
     "ENV_PREFIX_STORAGE",
     "ENV_STORAGE",
+    "ENV_USAGE_REPORT",
     "ENV_USAGE_STATS",
     "FIELD_MANAGER",
     "JOB_FILE",
@@ -59,6 +63,8 @@ ANNOTATION_PAUSED = "trimtab.dev/paused"
 """The value "true" stops all reconciling of the job."""
 ANNOTATION_RETRY = "trimtab.dev/retry"
 """Any new value starts a failed job once more."""
+ANNOTATION_IMAGE = "trimtab.dev/image"
+"""On the spec ConfigMap of an attempt: the image of its pods, for who comes when they are gone."""
 
 OPERATOR = "trimtab.dev/operator"
 """Value of spec.managedBy that this operator obeys."""
@@ -71,8 +77,14 @@ ENV_JOB_UID = "TRIMTAB_JOB_UID"
 ENV_ATTEMPT = "TRIMTAB_ATTEMPT"
 ENV_STORAGE = "TRIMTAB_STORAGE"
 """URI of the storage root, without namespace, name and uid of the job."""
+ENV_NODE = "TRIMTAB_NODE"
+"""Name of the node that the pod is on."""
 ENV_USAGE_STATS = "RAY_USAGE_STATS_ENABLED"
 """Always "0": Ray reports nothing to anyone."""
+ENV_USAGE_REPORT = "RAY_USAGE_STATS_REPORT_URL"
+"""Always no URL: a head that reports nothing would send that it does not."""
+ENV_DRAIN_SECONDS = "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"
+"""How long a machine of Ray lets work end once its container is asked to end."""
 
 ENV_PREFIX_STORAGE = "TRIMTAB_STORAGE_"
 """Before the keys of the Secret of spec.storage."""

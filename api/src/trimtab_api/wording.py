@@ -20,6 +20,7 @@ __all__ = [
     "render_metric",
     "render_scalar",
     "render_seconds",
+    "render_share",
     "render_times",
 ]
 
@@ -150,6 +151,16 @@ def render_times(value: float) -> str:
     return f"{value:.3g}{_TIMES}"
 
 
+def render_share(value: float, *, digits: int = 0) -> str:
+    """Return a share of a whole in percent: `12 %`.
+
+    Args:
+        value: 1 is the whole.
+        digits: Behind the point.
+    """
+    return f"{100 * value:.{digits}f} %"
+
+
 def render_scalar(value: object) -> str:
     """Return a parameter's or a task's own value, numbers with four digits."""
     if isinstance(value, bool):
@@ -171,10 +182,6 @@ def _render_measure(value: float, unit: str) -> str:
     return f"{value:#.3g}".rstrip(".") + f" {unit}"
 
 
-def _render_percent(value: float) -> str:
-    return f"{100 * value:.2f} %"
-
-
 def _render_rate(value: float) -> str:
     return f"{value:,.0f} samples/s" if value >= _THOUSAND else f"{value:.4g} samples/s"
 
@@ -182,7 +189,7 @@ def _render_rate(value: float) -> str:
 _RENDERERS: dict[str, Callable[[float], str]] = {
     "": render_scalar,
     "nats": render_scalar,
-    "fraction": _render_percent,
+    "fraction": partial(render_share, digits=2),
     "count": render_count,
     "ratio": render_times,
     "1/s": _render_rate,

@@ -28,7 +28,7 @@ from trimtab_operator.reconcile.observed import Observed
 from trimtab_operator.reconcile.plan import plan
 from trimtab_operator.reconcile.plan_settings import PlanSettings
 from trimtab_operator.reconcile.status import next_status
-from trimtab_operator.reconcile.verdict import Plan, Problem
+from trimtab_operator.reconcile.verdict import Plan, Problem, Refusal
 from trimtab_operator.telemetry.events import Event, EventLimiter, JobReference, build_event
 from trimtab_operator.telemetry.logs import bind_job, get_logger
 
@@ -118,16 +118,16 @@ class Reconciler:
 
     async def _carry_out(self, key: JobKey, sighting: Sighting, planned: Plan) -> float | None:
         failure: ClusterError | None = None
-        problem: Problem | None = None
+        obstacle: Problem | Refusal | None = None
         try:
             await self._applier.apply(key, planned.actions, sighting.uids)
         except (ConflictError, ForbiddenError, InvalidObjectError) as error:
-            failure, problem = error, describe_problem(error)
-            if problem is None:
+            failure, obstacle = error, describe_problem(error)
+            if obstacle is None:
                 raise
         memory = self._recall(key, sighting.observed.job.meta.uid)
-        waiting = await self._publish_status(memory, sighting.observed, planned, problem)
-        news = _news_of_plan(planned.actions) if problem is None else [_degraded(problem)]
+        waiting = await self._publish_status(memory, sighting.observed, planned, obstacle)
+        news = _news_of_plan(planned.actions) if obstacle is None else [_news_of(obstacle)]
         await self._post_events(memory, sighting, news)
         if failure is not None:
             # The status says what a person must mend; the queue tries again by itself.
@@ -136,10 +136,14 @@ class Reconciler:
         return min(delays, default=None)
 
     async def _publish_status(
-        self, memory: _Memory, observed: Observed, planned: Plan, problem: Problem | None
+        self,
+        memory: _Memory,
+        observed: Observed,
+        planned: Plan,
+        obstacle: Problem | Refusal | None,
     ) -> float | None:
         """Write the status if it is due, and return how long it must wait otherwise."""
-        status = next_status(observed, planned, self._settings, problem)
+        status = next_status(observed, planned, self._settings, obstacle)
         if status is None or status == observed.job.previous:
             return None
         now = self._monotonic()
@@ -210,9 +214,11 @@ def _news_of_plan(actions: Iterable[Action]) -> list[PostEvent]:
     return [action for action in actions if isinstance(action, PostEvent)]
 
 
-def _degraded(problem: Problem) -> PostEvent:
+def _news_of(obstacle: Problem | Refusal) -> PostEvent:
     """The plan was cut short: what it would have told did not happen."""
-    return PostEvent(EventReason.DEGRADED, problem.message)
+    if isinstance(obstacle, Refusal):
+        return PostEvent(EventReason.INVALID_SPEC, obstacle.message)
+    return PostEvent(EventReason.DEGRADED, f"{obstacle.reason}: {obstacle.message}")
 
 
 def _news_of_report(memory: _Memory, observed: Observed) -> list[Event]:

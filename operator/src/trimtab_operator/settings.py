@@ -44,6 +44,11 @@ class Settings:
         return 30.0 * self.time_factor
 
     @property
+    def silence_seconds(self) -> float:
+        """Return how long a watch may be silent; bookmarks come once a minute, busy or not."""
+        return max(5.0, 70.0 * self.time_factor)
+
+    @property
     def status_seconds(self) -> float:
         """Return how far apart writes of a status are in which only figures change."""
         return 15.0 * self.time_factor

@@ -18,6 +18,7 @@ from trimtab_operator.cluster.errors import (
 )
 from trimtab_operator.cluster.kinds import CONFIG_MAP, OPTIMIZATION_JOB, RAY_JOB
 from trimtab_operator.reconcile.actions import Apply, Delete, DeleteJob, Kind
+from trimtab_operator.reconcile.verdict import Problem, Refusal
 
 JOB = JobKey("team", "digits")
 LABELS = {"trimtab.dev/job": "digits", "trimtab.dev/job-uid": "uid-digits"}
@@ -130,10 +131,35 @@ def test_f09_f16_f37_what_a_person_must_mend_is_named(
     error: ConflictError | ForbiddenError | InvalidObjectError, reason: DegradedReason, words: str
 ) -> None:
     problem = describe_problem(error)
-    assert problem is not None
+    assert isinstance(problem, Problem)
     assert problem.reason is reason
     assert words in problem.message
 
 
 def test_a_lost_race_is_nobodys_problem() -> None:
     assert describe_problem(ConflictError(REQUEST, "the object has been modified")) is None
+
+
+@pytest.mark.parametrize(
+    ("resource", "message"),
+    [
+        ("rayjobs.ray.io", 'RayJob.ray.io "digits-a1" is invalid: spec.entrypoint: Required value'),
+        ("jobs.batch", 'unknown field "spec.x"'),
+    ],
+)
+def test_f30_what_the_server_refuses_for_another_cause_is_not_kuberays_age(
+    resource: str, message: str
+) -> None:
+    error = InvalidObjectError(Request("patch", resource, "team", "digits-a1"), message)
+    assert describe_problem(error) == Refusal(f"patch {resource} team/digits-a1: {message}")
+
+
+def test_f79_a_refused_job_of_one_target_leaves_the_others_theirs() -> None:
+    async def scenario(cluster: FakeCluster, applier: Applier, cache: WatchCache) -> list[str]:
+        cluster.answer = lambda call: refuse(422, "no") if call.path.endswith("/one") else None
+        actions = [Apply({**make_manifest(name), "kind": "Job"}) for name in ("one", "two")]
+        with pytest.raises(InvalidObjectError):
+            await applier.apply(JOB, actions, {})
+        return [call.path.rpartition("/")[2] for call in cluster.calls]
+
+    assert run(scenario) == ["one", "two"]

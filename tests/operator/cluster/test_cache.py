@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from trimtab_operator.cluster.cache import JobKey, WatchCache, is_newer, owning_job
+from trimtab_operator.cluster.cache import JobKey, WatchCache, owning_job
 from trimtab_operator.cluster.kinds import CONFIG_MAP, OPTIMIZATION_JOB, POD, RAY_JOB
 
 
@@ -87,10 +87,13 @@ def test_what_the_server_notes_about_owners_of_fields_is_not_kept() -> None:
 def test_versions_are_numbers_where_they_look_like_numbers(
     version: str, known: str, *, expected: bool
 ) -> None:
+    cache = WatchCache()
     ours, theirs = make_object("x"), make_object("x")
     ours["metadata"]["resourceVersion"] = version
     theirs["metadata"]["resourceVersion"] = known
-    assert is_newer(ours, theirs) is expected
+    cache.put(POD, theirs)
+    assert cache.put(POD, ours) is expected
+    assert cache.versions_of(POD) == {("team", "x"): version if expected else known}
 
 
 def test_the_owner_is_read_from_labels() -> None:

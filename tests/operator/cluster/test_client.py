@@ -270,3 +270,15 @@ async def use_token(client: Client, monkeypatch: pytest.MonkeyPatch, token: str)
 def check_token(call: Call, expected: str) -> web.Response | None:
     given = call.headers.get("Authorization")
     return None if given == expected else refuse(401, "Unauthorized")
+
+
+def test_f30_f37_what_does_not_fit_a_schema_is_no_fault_of_the_server() -> None:
+    words = "failed to create typed patch object (team/job-a1): .spec.x: expected map, got &{5}"
+
+    async def scenario() -> None:
+        async with serve_cluster() as cluster, open_client(cluster) as client:
+            cluster.answer = lambda _: refuse(500, words)
+            with pytest.raises(InvalidObjectError, match="expected map"):
+                await client.read(RAY_JOB, "team", "job-a1")
+
+    asyncio.run(scenario())

@@ -153,6 +153,22 @@ def test_f21_children_of_the_old_job_of_this_name_are_strangers() -> None:
     run(scenario)
 
 
+def test_f17_a_rayjob_whose_labels_were_taken_away_is_not_taken_for_deleted() -> None:
+    async def scenario(scene: Scene) -> None:
+        scene.watch(CONFIG_MAP, make_child("digits-a1", data={}))
+        owner = {"kind": "OptimizationJob", "name": "digits", "uid": "uid-digits"}
+        metadata = {"name": "digits-a1", "namespace": "team"}
+        bare = {**metadata, "ownerReferences": [{**owner, "controller": True}]}
+        scene.cluster.add(RAY_JOB, {"metadata": bare, "spec": {}})
+        for touched in ((), (("RayJob", "digits-a1"),)):
+            seen = await scene.see_anew(*touched)
+            assert [rayjob.attempt for rayjob in seen.observed.rayjobs] == [1]
+            assert set(seen.observed.objects) == {(Kind.CONFIG_MAP, "digits-a1")}
+            assert seen.uids["RayJob", "digits-a1"] == "uid-digits-a1"
+
+    run(scenario)
+
+
 def test_f37_absent_kuberay_is_a_problem_until_it_comes() -> None:
     async def scenario(scene: Scene) -> None:
         root = RAY_JOB.path(None).removesuffix("/rayjobs")

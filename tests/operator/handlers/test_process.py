@@ -5,6 +5,7 @@ from typing import Any
 
 import kopf
 import pytest
+from kopf._core.engines.peering import detect_own_id
 
 from trimtab_operator.cluster.cache import JobKey, WatchCache
 from trimtab_operator.cluster.kinds import CHILD_KINDS, POD, WATCHED_KINDS
@@ -13,6 +14,7 @@ from trimtab_operator.handlers.process import (
     build_kopf_settings,
     build_registry,
     check_health,
+    run_operator,
 )
 from trimtab_operator.handlers.workqueue import Backoff, WorkQueue
 
@@ -64,13 +66,13 @@ def test_every_kind_is_indexed_and_watched_and_nothing_else_is_asked_of_kopf() -
 
 
 def test_children_are_watched_by_the_label_of_their_job() -> None:
-    selectors = build_kopf_settings().watching.label_selectors
+    selectors = build_kopf_settings(70.0).watching.label_selectors
     assert len(selectors) == len(CHILD_KINDS)
     assert set(selectors.values()) == {"trimtab.dev/job-uid"}
 
 
 def test_f05_kopf_tries_for_more_than_two_minutes_and_differently_each_time() -> None:
-    pauses = build_kopf_settings().networking.error_backoffs
+    pauses = build_kopf_settings(70.0).networking.error_backoffs
     assert not isinstance(pauses, float)
     first, second = list(pauses), list(pauses)
     assert sum(first) > 100
@@ -101,7 +103,7 @@ def test_an_event_on_a_child_brings_up_its_job() -> None:
     enqueue = find_handler(registry, "_watching", "enqueue-pods")
 
     async def scenario() -> None:
-        assert await keep(body=kopf.Body(make_pod())) == {}
+        assert await keep(body=kopf.Body(make_pod())) is None  # kopf keeps nothing itself
         assert machinery.cache.find(POD, "team", "head") is not None
         await enqueue(event={"type": "ADDED", "object": make_pod()})
         assert queue.added == [JobKey("team", "digits")]
@@ -139,3 +141,28 @@ def test_the_queue_of_the_operator_needs_a_running_loop_only_to_run() -> None:
     queue = WorkQueue(work, Backoff(first=1.0, longest=2.0))
     queue.add(JobKey("team", "digits"))
     assert queue.depth() == 1
+
+
+def test_it_runs_as_a_user_that_has_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a pod the user is a number; kopf asks for its name unless it is told who it is."""
+
+    def refuse() -> str:
+        raise KeyError("getpwuid(): uid not found: 65532")
+
+    async def say_who_runs(**_: Any) -> None:
+        monkeypatch.setattr("getpass.getuser", refuse)
+        identities.append(detect_own_id(manual=False))
+
+    class IdleQueue(StubQueue):
+        async def run(self, _: int) -> None:
+            await asyncio.Event().wait()
+
+    identities: list[str] = []
+    monkeypatch.setenv("POD_ID", "")  # so that it is taken away again
+    monkeypatch.delenv("POD_ID")
+    monkeypatch.setattr(kopf, "operator", say_who_runs)
+    machinery, _, resync = make_machinery()
+    queue: Any = IdleQueue()
+    idle = Machinery(cache=machinery.cache, queue=queue, resync=resync, resync_seconds=60.0)
+    asyncio.run(run_operator(idle, health_port=0))
+    assert identities == ["trimtab-operator"]

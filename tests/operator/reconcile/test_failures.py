@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from job_world import make_pod
+from job_world import JobWorld, make_manifest, make_pod
 from trimtab_api.progress import Outcome, OutcomeResult
 from trimtab_api.v1alpha1.conditions import FailedReason
 from trimtab_operator.reconcile.attempts import EndCause
@@ -171,3 +171,68 @@ def test_f36_the_outcome_tells_a_users_error_from_a_crash(
 ) -> None:
     end = classify_outcome(outcome, NOW)
     assert (end.cause, end.failure) == (cause, failure)
+
+
+def wait_for_image(world: JobWorld, reason: str, attempt: int = 1) -> None:
+    """Let a worker be placed and not start."""
+    placed = world.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    world.set_rayjob(attempt, jobDeploymentStatus="Initializing")
+    world.pods = [
+        make_pod(
+            f"a{attempt}-w0",
+            "worker",
+            attempt,
+            phase="Pending",
+            conditions=[{"type": "PodScheduled", "status": "True", "lastTransitionTime": placed}],
+            containerStatuses=[
+                {"name": "ray-worker", "state": {"waiting": {"reason": reason, "message": "no"}}}
+            ],
+        )
+    ]
+    world.settle()
+
+
+@pytest.mark.parametrize(
+    ("waiting", "cause", "ready"),
+    [
+        ("ImagePullBackOff", "ImagePullFailed", "ImagePullFailed"),
+        ("RunContainerError", "ContainerFailed", "PodsWaiting"),
+    ],
+)
+def test_f36_an_image_that_never_runs_ends_the_attempt_long_before_its_deadline(
+    waiting: str, cause: str, ready: str
+) -> None:
+    world = JobWorld(make_manifest(backoffLimit=0))
+    world.settle()
+    wait_for_image(world, waiting)
+    assert world.said("ClusterReady") == f"False/{ready}"
+    world.wait(119)
+    world.settle()
+    assert world.said("Failed") is None
+    world.wait(2)
+    world.settle()
+    assert world.said("Failed") == "True/BackoffLimitExceeded"
+    assert f"the last by {cause}: a1-w0/ray-worker: {waiting}: no" in world.words("Failed")
+    assert world.said("ClusterReady") == f"False/{ready}"
+
+
+def test_f36_another_image_starts_a_new_attempt_without_a_pause() -> None:
+    world = JobWorld(make_manifest(backoffLimit=1))
+    world.settle()
+    wait_for_image(world, "ErrImagePull")
+    world.wait(121)
+    world.step()
+    world.pods = []
+    world.edit(cluster={"image": "team/trainer:2"})
+    world.settle()
+    assert world.names("RayJob") == ["digits-a2"]
+
+
+def test_f33_a_secret_that_is_missing_is_waited_for() -> None:
+    world = JobWorld()
+    world.settle()
+    wait_for_image(world, "CreateContainerConfigError")
+    world.wait(1000)
+    world.settle()
+    assert world.said("ClusterReady") == "False/PodsWaiting"
+    assert world.names("RayJob") == ["digits-a1"]

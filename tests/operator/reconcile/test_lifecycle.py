@@ -8,6 +8,7 @@ from job_world import JobWorld, make_manifest, make_pod, make_report
 from trimtab_api.events import EventReason
 from trimtab_api.progress import Outcome, OutcomeResult, parse_control
 from trimtab_api.v1alpha1.conditions import FailedReason
+from trimtab_api.v1alpha1.status import TrialCounts
 from trimtab_operator.reconcile.verdict import Phase
 
 
@@ -103,6 +104,21 @@ def test_f26_more_trials_extend_a_finished_job() -> None:
     assert world.names("RayJob") == ["digits-a2"]
     world.start(2)
     world.finish(2)
+    assert world.settle().verdict.phase is Phase.COMPLETE
+
+
+def test_f26_a_raise_that_the_driver_did_not_hear_of_extends_the_job_once() -> None:
+    world = running()
+    world.edit(stages={"search": {"numTrials": 20}, "train": {}})
+    told = TrialCounts(total=8, succeeded=8)
+    outcome = Outcome(result=OutcomeResult.SUCCEEDED)
+    world.tell(make_report(1, outcome=outcome, trials=told))
+    world.end(1, deployment="Complete", job="SUCCEEDED")
+    world.settle()
+    assert world.names("RayJob") == ["digits-a2"]
+    world.start(2)
+    world.tell(make_report(2, outcome=outcome, trials=told))
+    world.end(2, deployment="Complete", job="SUCCEEDED")
     assert world.settle().verdict.phase is Phase.COMPLETE
 
 

@@ -16,7 +16,7 @@ from trimtab_api.v1alpha1.status import JobState, StageStatus, Status, TrialCoun
 from trimtab_operator.reconcile.observed import Observed, ReportView
 from trimtab_operator.reconcile.plan import plan
 from trimtab_operator.reconcile.status import next_status
-from trimtab_operator.reconcile.verdict import Phase, Problem
+from trimtab_operator.reconcile.verdict import Phase, Problem, Refusal
 
 
 def running() -> JobWorld:
@@ -180,3 +180,31 @@ def test_times_of_start_and_end_stay() -> None:
     world.settle()
     assert (world.status.start_time, world.status.completion_time) == (start, end)
     assert start != end
+
+
+def test_ready_workers_are_counted_where_kuberay_tells_an_old_number() -> None:
+    world = running()
+    world.rayjob()["status"]["rayClusterStatus"]["readyWorkerReplicas"] = 0
+    world.settle()
+    cluster = world.status.cluster
+    assert cluster is not None
+    assert (cluster.workers_ready, cluster.workers_desired) == (2, 2)
+    world.pods[1]["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
+    world.settle()
+    cluster = world.status.cluster
+    assert cluster is not None
+    assert cluster.workers_ready == 1
+
+
+def test_f30_an_attempt_that_the_server_refuses_is_told_of_but_not_counted() -> None:
+    world = JobWorld()
+    observed = world.observe()
+    refusal = Refusal("patch rayjobs.ray.io team/digits-a1: spec is invalid")
+    planned = plan(observed, world.settings)
+    status = next_status(observed, planned, world.settings, refusal)
+    assert status is not None
+    said = {entry.type: (entry.status, entry.reason, entry.message) for entry in status.conditions}
+    assert said[ConditionType.SCHEDULED] == ("False", "PodsRefused", refusal.message)
+    assert ConditionType.DEGRADED not in said
+    assert status.message == f"PodsRefused: {refusal.message}"
+    assert status.attempt is None

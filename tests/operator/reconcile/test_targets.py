@@ -6,7 +6,9 @@ from job_world import UID, JobWorld, make_manifest
 from trimtab_api.progress import TargetReport
 from trimtab_api.v1alpha1.goals import TargetDevice
 from trimtab_operator.reconcile.observed import ReportView
-from trimtab_operator.reconcile.verdict import Phase
+from trimtab_operator.reconcile.plan import plan
+from trimtab_operator.reconcile.status import next_status
+from trimtab_operator.reconcile.verdict import Phase, Refusal
 
 TARGETS = [
     {"name": "edge", "nodeSelector": {"arch": "arm64"}},
@@ -142,3 +144,25 @@ def test_f18_a_strangers_job_under_a_targets_name_is_not_touched() -> None:
     world.settle()
     assert world.said("Degraded") == "True/NameConflict"
     assert world.objects["Job", "digits-t-edge"] is stranger
+
+
+def test_f79_a_target_whose_job_the_server_refuses_is_given_up_in_time() -> None:
+    world = JobWorld(make_manifest(targets=TARGETS))
+    world.settle()
+    world.start()
+    world.settle()
+    world.finish()
+    world.pods = []
+    world.step()
+    world.settle()
+    world.remove("Job", "digits-t-dc")
+    end_job(world, "digits-t-edge", "Failed")
+    observed = world.observe()
+    refused = next_status(
+        observed, plan(observed, world.settings), world.settings, Refusal("no such field")
+    )
+    assert refused is not None
+    world.manifest["status"] = refused.model_dump(mode="json", by_alias=True, exclude_none=True)
+    assert world.plan().verdict.phase is Phase.MEASURING
+    world.wait(1e5)
+    assert world.plan().verdict.phase is Phase.COMPLETE

@@ -167,7 +167,8 @@ def test_variables_of_the_job_cannot_replace_those_of_the_operator() -> None:
     rayjob = build_rayjob(replace(inputs, spec=spec))
     pods = dict(find_pods(rayjob))
     env = {
-        entry["name"]: entry["value"] for entry in pods["ray-head"]["spec"]["containers"][0]["env"]
+        entry["name"]: entry.get("value")
+        for entry in pods["ray-head"]["spec"]["containers"][0]["env"]
     }
     assert env["HOME"] == "/tmp/home"
     assert env["MINE"] == "1"

@@ -305,6 +305,10 @@ class Status(ApiModel):
     """The stage that runs or ran last."""
     attempt: int | None = None
     """Which start this is, counted from 1."""
+    failed_attempts: int | None = None
+    """Attempts before this one that count against spec.backoffLimit."""
+    active_seconds: float | None = None
+    """Time before this attempt that counts against spec.activeDeadlineSeconds."""
     message: Message | None = None
     """For people."""
     start_time: str | None = None

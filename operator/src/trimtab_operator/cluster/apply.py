@@ -16,13 +16,16 @@ from trimtab_operator.cluster.errors import (
     InvalidObjectError,
     NotFoundError,
 )
-from trimtab_operator.cluster.kinds import OPTIMIZATION_JOB, find_kind
+from trimtab_operator.cluster.kinds import JOB, OPTIMIZATION_JOB, RAY_JOB, find_kind
 from trimtab_operator.reconcile.actions import Action, Apply, Delete, DeleteJob, PostEvent
-from trimtab_operator.reconcile.verdict import Problem
+from trimtab_operator.reconcile.verdict import Problem, Refusal
 
 __all__ = ["Applier", "describe_problem"]
 
 Json = Mapping[str, Any]
+
+# The words of the API server where a schema has no such field.
+_UNDECLARED = ("field not declared in schema", "unknown field")
 
 
 class Applier:
@@ -37,6 +40,8 @@ class Applier:
     ) -> None:
         """Carry out actions in order, up to the first that fails. Events are not posted here.
 
+        A Job that the server refuses does not keep the Jobs of other targets from being made.
+
         Args:
             job: Whose actions they are.
             actions: In order.
@@ -46,8 +51,14 @@ class Applier:
         Raises:
             ClusterError: Of the first that failed.
         """
+        refused: InvalidObjectError | None = None
         for action in actions:
             match action:
+                case Apply(manifest) if manifest["kind"] == JOB.name:
+                    try:
+                        await self._apply(manifest, seen)
+                    except InvalidObjectError as error:
+                        refused = error
                 case Apply(manifest):
                     await self._apply(manifest, seen)
                 case Delete():
@@ -58,6 +69,8 @@ class Applier:
                     pass
                 case _:
                     assert_never(action)
+        if refused is not None:
+            raise refused
 
     async def _apply(self, manifest: Json, seen: Mapping[tuple[str, str], str]) -> None:
         kind = find_kind(manifest["kind"])
@@ -92,7 +105,7 @@ class Applier:
 
 def describe_problem(
     error: ConflictError | ForbiddenError | InvalidObjectError,
-) -> Problem | None:
+) -> Problem | Refusal | None:
     """Return what a person must mend; None where the next try may do.
 
     Args:
@@ -104,9 +117,10 @@ def describe_problem(
                 DegradedReason.FORBIDDEN,
                 f"the operator may not {error.request}: {error.message}",
             )
-        case InvalidObjectError():
-            # A definition without a field that the operator needs: the API is too old for it.
+        case InvalidObjectError() if _is_too_old(error):
             return Problem(DegradedReason.KUBERAY_MISSING, f"{error.request}: {error.message}")
+        case InvalidObjectError():
+            return Refusal(f"{error.request}: {error.message}")
         case ConflictError() if error.fields:
             managers = sorted({conflict.manager for conflict in error.fields})
             fields = ", ".join(sorted(conflict.field for conflict in error.fields))
@@ -117,3 +131,9 @@ def describe_problem(
             )
         case _:
             return None
+
+
+def _is_too_old(error: InvalidObjectError) -> bool:
+    """Return whether the definition of RayJobs lacks a field that the operator writes."""
+    of_rayjob = error.request.resource == RAY_JOB.resource
+    return of_rayjob and any(words in error.message for words in _UNDECLARED)

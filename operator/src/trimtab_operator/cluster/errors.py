@@ -28,6 +28,8 @@ _FORBIDDEN = 403
 _CONFLICT = 409
 _GONE = 410
 _REFUSED = frozenset({400, 405, 413, 415, 422})
+# Server-side apply of what does not fit a schema: the server calls that a fault of its own.
+_UNFIT = "failed to create typed patch object"
 _LONGEST_MESSAGE = 512
 # conflict with "kueue" using kueue.x-k8s.io/v1 at 2026-01-01T00:00:00Z
 _CONFLICTING_MANAGER = re.compile(r'conflict with "([^"]+)"')
@@ -121,7 +123,7 @@ def make_error(
         return ForbiddenError(request, message)
     if status in {_CONFLICT, _GONE}:
         return ConflictError(request, message, fields=_conflicts(causes))
-    if status in _REFUSED:
+    if status in _REFUSED or _UNFIT in message:
         return InvalidObjectError(request, message)
     return UnavailableError(request, message, retry_after=retry_after)
 

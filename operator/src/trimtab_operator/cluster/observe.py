@@ -35,7 +35,7 @@ from trimtab_operator.reconcile.views import (
     read_rayjob,
     read_target_job,
 )
-from trimtab_operator.resources.names import report_name
+from trimtab_operator.resources.names import parse_attempt, report_name
 from trimtab_operator.resources.places import list_claims, storage_uri
 
 __all__ = ["Observer", "Sighting"]
@@ -67,8 +67,7 @@ class Sighting:
 class _Memory:
     """What one pass leaves for the next; lost with the process."""
 
-    job: JobView
-    version: str
+    uid: str
     progress: ProgressReport | None = None
     silence: tuple[str, ...] = ()
     silent_since: float = 0.0
@@ -123,7 +122,7 @@ class Observer:
         for kind in (RAY_JOB, POD):
             await self._list(kind, key.namespace, uid)
         strangers: list[tuple[ApiKind, Json]] = []
-        for name_of_kind, name in sorted(touched):
+        for name_of_kind, name in sorted({*touched, *self._unlisted_rayjobs(key, uid)}):
             kind = find_kind(name_of_kind)
             if kind is OPTIMIZATION_JOB or not self._cache.is_served(kind):
                 continue
@@ -135,6 +134,18 @@ class Observer:
                 strangers.append((kind, found))
         children = [*self._cache.children_of(uid), *strangers]
         return await self._sight(key, document, children)
+
+    def _unlisted_rayjobs(self, key: JobKey, uid: str) -> Iterator[ObjectId]:
+        """Yield the RayJobs that are in no list although their attempt left its ConfigMap.
+
+        Most are gone; one whose labels were edited is not, and its driver runs.
+        """
+        children = tuple(self._cache.children_of(uid))
+        listed = {child["metadata"]["name"] for child in _of(RAY_JOB, children)}
+        for config in _of(CONFIG_MAP, children):
+            name = str(config["metadata"]["name"])
+            if name not in listed and parse_attempt(key.name, name) is not None:
+                yield RAY_JOB.name, name
 
     def forget(self, key: JobKey) -> None:
         """Drop what is remembered of a job that is gone."""
@@ -172,14 +183,14 @@ class Observer:
     async def _sight(
         self, key: JobKey, document: Json, children: Iterable[tuple[ApiKind, Json]]
     ) -> Sighting:
-        memory = self._recall(key, document)
-        job = memory.job
+        job = read_job(document)
+        memory = self._recall(key, job.meta.uid)
         by_kind = tuple(children)
-        own = tuple(entry for entry in by_kind if _label_uid(entry[1]) == job.meta.uid)
+        own = tuple(entry for entry in by_kind if _is_child(entry[1], job.meta.uid))
         rayjobs = tuple(read_rayjob(child) for child in _of(RAY_JOB, own))
         newest = max((rayjob.attempt for rayjob in rayjobs), default=0)
         newest = max(newest, job.previous.attempt or 0 if job.previous else 0)
-        reading = self._read_report(own, memory, newest)
+        reading = _read_report(job, own, newest, memory.progress)
         memory.progress = reading.view.progress
         observed = Observed(
             now=self._client.clock.now(),
@@ -193,7 +204,7 @@ class Observer:
             objects={
                 (Kind(kind.name), view.meta.name): view
                 for kind, child in by_kind
-                if kind not in _VIEWED_APART or _label_uid(child) != job.meta.uid
+                if kind not in _VIEWED_APART or not _is_child(child, job.meta.uid)
                 for view in (read_object(child),)
             },
             claims=await self._find_claims(key.namespace, job.job),
@@ -207,37 +218,12 @@ class Observer:
         }
         return Sighting(observed=observed, uids=uids, stale=reading.stale)
 
-    def _recall(self, key: JobKey, document: Json) -> _Memory:
+    def _recall(self, key: JobKey, uid: str) -> _Memory:
         """Return the memory of a job; a job that was made anew has none."""
-        metadata = document["metadata"]
         memory = self._memory.get(key)
-        if memory is None or memory.job.meta.uid != metadata["uid"]:
-            memory = _Memory(read_job(document), metadata["resourceVersion"])
-            self._memory[key] = memory
-        elif memory.version != metadata["resourceVersion"]:
-            memory.job = read_job(document)
-            memory.version = metadata["resourceVersion"]
+        if memory is None or memory.uid != uid:
+            memory = self._memory[key] = _Memory(uid)
         return memory
-
-    def _read_report(
-        self, own: Iterable[tuple[ApiKind, Json]], memory: _Memory, newest: int
-    ) -> ReportReading:
-        job = memory.job
-        name = report_name(job.meta.name)
-        data = next(
-            (
-                child.get("data") or {}
-                for child in _of(CONFIG_MAP, own)
-                if child["metadata"]["name"] == name
-            ),
-            None,
-        )
-        if data is None or job.job is None:
-            return ReportReading(ReportView(progress=memory.progress))
-        targets = tuple(target.name for target in job.job.spec.targets if target.node_selector)
-        return read_report(
-            data, uid=job.meta.uid, targets=targets, newest=newest, last=memory.progress
-        )
 
     async def _find_claims(self, namespace: str, job: OptimizationJob | None) -> frozenset[str]:
         if job is None:
@@ -255,8 +241,34 @@ class Observer:
 _VIEWED_APART = frozenset({RAY_JOB, POD, JOB})
 
 
+def _read_report(
+    job: JobView, own: Iterable[tuple[ApiKind, Json]], newest: int, last: ProgressReport | None
+) -> ReportReading:
+    name = report_name(job.meta.name)
+    data = next(
+        (
+            child.get("data") or {}
+            for child in _of(CONFIG_MAP, own)
+            if child["metadata"]["name"] == name
+        ),
+        None,
+    )
+    if data is None or job.job is None:
+        return ReportReading(ReportView(progress=last))
+    targets = tuple(target.name for target in job.job.spec.targets if target.node_selector)
+    return read_report(data, uid=job.meta.uid, targets=targets, newest=newest, last=last)
+
+
 def _of(kind: ApiKind, children: Iterable[tuple[ApiKind, Json]]) -> Iterator[Json]:
     return (child for other, child in children if other is kind)
+
+
+def _is_child(document: Json, uid: str) -> bool:
+    """Return whether an object is a job's by its label, or by its controller where that is gone."""
+    owners = document["metadata"].get("ownerReferences") or ()
+    return _label_uid(document) == uid or any(
+        owner.get("controller") and owner["uid"] == uid for owner in owners
+    )
 
 
 def _label_uid(document: Json) -> str | None:

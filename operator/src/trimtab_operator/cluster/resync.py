@@ -78,10 +78,8 @@ class Resync:
         versions = {
             (entry["namespace"], entry["name"]): entry["resourceVersion"] for entry in listed
         }
-        for document in self._cache.all_of(kind):
-            metadata = document["metadata"]
-            key = (metadata["namespace"], metadata["name"])
-            if versions.get(key) == metadata["resourceVersion"]:
+        for key, version in self._cache.versions_of(kind).items():
+            if versions.get(key) == version:
                 del versions[key]
             else:
                 versions.setdefault(key, "")
@@ -97,7 +95,7 @@ class Resync:
             document = await self._client.read(kind, namespace, name)
         except NotFoundError:
             # The watch may have told it meanwhile.
-            if known is None or self._cache.find(kind, namespace, name) is not known:
+            if known is None or self._cache.find(kind, namespace, name) != known:
                 return set()
             self._cache.remove(kind, known)
             document = dict(known)

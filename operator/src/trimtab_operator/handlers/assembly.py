@@ -68,4 +68,5 @@ def _assemble(client: Client, settings: Settings) -> Machinery:
         queue=WorkQueue(reconciler.reconcile, backoff),
         resync=Resync(client, cache),
         resync_seconds=settings.resync_seconds,
+        silence_seconds=settings.silence_seconds,
     )

@@ -5,6 +5,7 @@ where they are unsafe; each change has its reason beside it.
 """
 
 import asyncio
+import os
 import random
 import signal
 import time
@@ -14,11 +15,13 @@ from typing import Any
 
 import kopf
 
+from trimtab_api.labels import MANAGED_BY
 from trimtab_operator.cluster.cache import WatchCache
 from trimtab_operator.cluster.connection import Connection, load_connection
 from trimtab_operator.cluster.errors import ClusterError
 from trimtab_operator.cluster.kinds import CHILD_KINDS
 from trimtab_operator.cluster.resync import Resync
+from trimtab_operator.handlers.no_diffs import NoDiffs
 from trimtab_operator.handlers.watches import register_watches
 from trimtab_operator.handlers.workqueue import Backoff, WorkQueue
 from trimtab_operator.telemetry.logs import get_logger
@@ -28,8 +31,8 @@ __all__ = ["Machinery", "build_kopf_settings", "build_registry", "check_health",
 logger = get_logger(__name__)
 
 _WORKERS = 8
-# A watch that is silent for 70 s is opened anew by kopf; twice that means that it is not.
-_BLIND_LIMIT_SECONDS = 150.0
+# A watch that is silent is opened anew by kopf; after twice that time it should not be blind.
+_BLIND_FACTOR = 2.2
 _PASS_LIMIT_SECONDS = 300.0
 # A full look at all jobs, for what no event and no list shows.
 _ROUNDS_PER_FULL_PASS = 20
@@ -48,6 +51,8 @@ class Machinery:
     queue: WorkQueue
     resync: Resync
     resync_seconds: float
+    silence_seconds: float = 70.0
+    """How long a watch may be silent, bookmarks included, before it is opened anew."""
 
 
 async def run_operator(machinery: Machinery, *, health_port: int) -> None:
@@ -78,13 +83,15 @@ async def _watch_until_told(machinery: Machinery, health_port: int) -> None:
 
     What is known stays known meanwhile, and the passes go on.
     """
+    # kopf names itself by its user, and a pod's user has no name. Nobody else reads it.
+    os.environ.setdefault("POD_ID", MANAGED_BY)
     failures = 0
     while True:
         started = time.monotonic()
         running = asyncio.create_task(
             kopf.operator(
                 registry=build_registry(machinery),
-                settings=build_kopf_settings(),
+                settings=build_kopf_settings(machinery.silence_seconds),
                 clusterwide=True,
                 standalone=True,
                 liveness_endpoint=f"http://0.0.0.0:{health_port}/healthz",
@@ -118,7 +125,7 @@ async def _is_told_to_stop(*, within: float) -> bool:
     return True
 
 
-def build_kopf_settings() -> kopf.OperatorSettings:
+def build_kopf_settings(silence_seconds: float) -> kopf.OperatorSettings:
     """Return kopf's settings, changed where its defaults do harm."""
     settings = kopf.OperatorSettings()
     # Watches can hang or go silent: they end after five minutes, and are opened anew.
@@ -126,6 +133,7 @@ def build_kopf_settings() -> kopf.OperatorSettings:
     settings.watching.client_timeout = 301
     settings.watching.connect_timeout = 30
     settings.watching.chunk_size = 250
+    settings.watching.inactivity_timeout = silence_seconds
     for kind in CHILD_KINDS:
         settings.watching.label_selectors[kind.group, kind.version, kind.plural] = kind.selector
     settings.networking.request_timeout = 60
@@ -136,6 +144,7 @@ def build_kopf_settings() -> kopf.OperatorSettings:
     settings.process.ultimate_exiting_timeout = None
     settings.queueing.idle_timeout = 1
     settings.execution.max_workers = 1
+    settings.persistence.diffbase_storage = NoDiffs()
     return settings
 
 
@@ -162,7 +171,7 @@ def check_health(machinery: Machinery) -> dict[str, float]:
         kopf.PermanentError: Where only a new start helps; it answers 500 then.
     """
     blind, longest = machinery.resync.blind_seconds(), machinery.queue.longest_pass()
-    if blind > _BLIND_LIMIT_SECONDS:
+    if blind > _BLIND_FACTOR * machinery.silence_seconds:
         raise kopf.PermanentError(f"a watch has been missing changes for {blind:.0f} s")
     if longest > _PASS_LIMIT_SECONDS:
         raise kopf.PermanentError(f"a pass has been running for {longest:.0f} s")

@@ -32,9 +32,9 @@ def _register(
     queue: WorkQueue,
     resync: Resync,
 ) -> None:
-    async def keep(body: kopf.Body, **_: Any) -> Mapping[object, object]:
+    async def keep(body: kopf.Body, **_: Any) -> None:
+        # Nothing is returned, so that kopf's own index stays empty.
         cache.put(kind, dict(body))
-        return {}  # kopf's own index stays empty
 
     async def enqueue(event: kopf.RawEvent, **_: Any) -> None:
         document = event["object"]

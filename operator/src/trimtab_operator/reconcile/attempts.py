@@ -61,6 +61,10 @@ class EndCause(StrEnum):
     """The driver ended with an error that is not the user's, or without a word."""
     STALLED = "Stalled"
     """The driver reported nothing for too long."""
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    """The image of a pod could not be pulled for too long."""
+    CONTAINER_FAILED = "ContainerFailed"
+    """A container of a pod could not be started for too long, or ended again and again."""
     RAY_JOB_INVALID = "RayJobInvalid"
     """KubeRay refuses the RayJob."""
     STATUS_UNKNOWN = "StatusUnknown"
@@ -83,6 +87,8 @@ _COUNTED = frozenset(
         EndCause.SUBMISSION_FAILED,
         EndCause.APP_FAILED,
         EndCause.STALLED,
+        EndCause.IMAGE_PULL_FAILED,
+        EndCause.CONTAINER_FAILED,
         EndCause.RAY_JOB_INVALID,
         EndCause.STATUS_UNKNOWN,
     }

@@ -19,22 +19,17 @@ from trimtab_api.v1alpha1.conditions import (
 )
 from trimtab_api.v1alpha1.status import Condition
 from trimtab_operator.reconcile.attempts import AttemptEnd, EndCause
-from trimtab_operator.reconcile.failures import KNOWN_DEPLOYMENTS, quote_rayjob
+from trimtab_operator.reconcile.failures import (
+    KNOWN_DEPLOYMENTS,
+    PULL_REASONS,
+    quote_rayjob,
+    quote_waiting,
+)
 from trimtab_operator.reconcile.observed import Observed, PodRole, PodView, RayJobView
 from trimtab_operator.reconcile.verdict import Phase, Problem, Verdict
 
 __all__ = ["build_conditions", "find_problem"]
 
-_PULL_REASONS = frozenset(
-    {
-        "ErrImageNeverPull",
-        "ErrImagePull",
-        "ImageInspectError",
-        "ImagePullBackOff",
-        "InvalidImageName",
-        "RegistryUnavailable",
-    }
-)
 _WITH_PODS = frozenset({Phase.STARTING, Phase.RUNNING, Phase.MEASURING})
 
 Said = tuple[str, str, str]
@@ -42,7 +37,12 @@ Said = tuple[str, str, str]
 
 
 def build_conditions(
-    observed: Observed, verdict: Verdict, problem: Problem | None, now: str
+    observed: Observed,
+    verdict: Verdict,
+    problem: Problem | None,
+    now: str,
+    *,
+    refused: str | None = None,
 ) -> tuple[Condition, ...]:
     """Return every condition but GoalsMet; one whose status stays keeps the time of its change.
 
@@ -51,6 +51,7 @@ def build_conditions(
         verdict: Where the job is.
         problem: Why it is degraded; None where it is not.
         now: RFC 3339.
+        refused: The API server's words where it does not take a child.
     """
     known = observed.job.previous.conditions if observed.job.previous else ()
     before = {condition.type: condition for condition in known}
@@ -58,7 +59,7 @@ def build_conditions(
     said: dict[ConditionType, Said | None] = {
         ConditionType.ACCEPTED: _accepted(verdict),
         ConditionType.QUEUED: _queued(observed, verdict, before),
-        ConditionType.SCHEDULED: _scheduled(observed, verdict, rayjob),
+        ConditionType.SCHEDULED: _scheduled(observed, verdict, rayjob, refused),
         ConditionType.CLUSTER_READY: _cluster_ready(observed, verdict, rayjob),
         ConditionType.SUSPENDED: _suspended(verdict, before),
         ConditionType.DEGRADED: _degraded(problem, before),
@@ -118,7 +119,9 @@ def _queued(
     return None
 
 
-def _scheduled(observed: Observed, verdict: Verdict, rayjob: RayJobView | None) -> Said | None:
+def _scheduled(
+    observed: Observed, verdict: Verdict, rayjob: RayJobView | None, refused: str | None
+) -> Said | None:
     if verdict.phase not in _WITH_PODS:
         return None
     pods = _current_pods(observed, verdict)
@@ -126,7 +129,7 @@ def _scheduled(observed: Observed, verdict: Verdict, rayjob: RayJobView | None) 
     if stuck is not None:
         words = f"{stuck.meta.name}: {stuck.unschedulable}"
         return "False", ScheduledReason.UNSCHEDULABLE, words
-    refused = _refusal(rayjob) if rayjob else None
+    refused = refused or (_refusal(rayjob) if rayjob else None)
     if refused is not None:
         return "False", ScheduledReason.PODS_REFUSED, refused
     placed = sum(1 for pod in pods if pod.node is not None)
@@ -161,25 +164,25 @@ def _cluster_ready(observed: Observed, verdict: Verdict, rayjob: RayJobView | No
         case Phase.RUNNING:
             return "True", ClusterReadyReason.WORKERS_READY, ""
         case Phase.STARTING:
-            return _starting(_current_pods(observed, verdict), rayjob)
+            return _starting(observed, verdict, rayjob)
         case _:
             return "False", ClusterReadyReason.STOPPED, ""
 
 
-def _starting(pods: tuple[PodView, ...], rayjob: RayJobView | None) -> Said:
+def _starting(observed: Observed, verdict: Verdict, rayjob: RayJobView | None) -> Said:
     if rayjob is not None and rayjob.deployment_status not in KNOWN_DEPLOYMENTS:
         return "False", ClusterReadyReason.STATUS_UNKNOWN, quote_rayjob(rayjob)
-    for pod in pods:
+    for pod in _current_pods(observed, verdict):
         if pod.waiting is None:
             continue
-        pulling = pod.waiting.reason in _PULL_REASONS
+        pulling = pod.waiting.reason in PULL_REASONS
         reason = (
             ClusterReadyReason.IMAGE_PULL_FAILED if pulling else ClusterReadyReason.PODS_WAITING
         )
-        words = f"{pod.meta.name}/{pod.waiting.container}: {pod.waiting.reason}"
-        return "False", reason, f"{words}: {pod.waiting.message}"
-    ready, desired = (rayjob.workers_ready, rayjob.workers_desired) if rayjob else (None, None)
-    known = f"{ready or 0} of {desired} workers are ready" if desired is not None else ""
+        return "False", reason, quote_waiting(pod, pod.waiting)
+    ready = observed.count_ready_workers(verdict.attempt)
+    desired = rayjob.workers_desired if rayjob else None
+    known = f"{ready} of {desired} workers are ready" if desired is not None else ""
     return "False", ClusterReadyReason.PROVISIONING, known
 
 
@@ -195,6 +198,10 @@ def _reason_of_end(end: AttemptEnd) -> ClusterReadyReason:
             return ClusterReadyReason.RAY_JOB_INVALID
         case EndCause.STATUS_UNKNOWN:
             return ClusterReadyReason.STATUS_UNKNOWN
+        case EndCause.IMAGE_PULL_FAILED:
+            return ClusterReadyReason.IMAGE_PULL_FAILED
+        case EndCause.CONTAINER_FAILED:
+            return ClusterReadyReason.PODS_WAITING
         case (
             EndCause.FINISHED
             | EndCause.JOB_FAILED

@@ -9,10 +9,15 @@ from datetime import datetime
 
 from trimtab_api.texts import shorten
 from trimtab_api.v1alpha1.conditions import ConditionType, FailedReason
+from trimtab_api.v1alpha1.job import Spec
 from trimtab_operator.reconcile.attempts import AttemptEnd, EndCause
-from trimtab_operator.reconcile.failures import classify_end, classify_outcome
+from trimtab_operator.reconcile.failures import (
+    classify_end,
+    classify_outcome,
+    classify_waiting,
+)
 from trimtab_operator.reconcile.observed import RayJobView
-from trimtab_operator.reconcile.situation import Situation
+from trimtab_operator.reconcile.situation import Situation, parse_config
 
 __all__ = [
     "active_seconds",
@@ -158,6 +163,22 @@ def _by_pre_running(situation: Situation) -> AttemptEnd | None:
     )
 
 
+def _by_waiting(situation: Situation) -> AttemptEnd | None:
+    """A mistyped image is not to hold machines until the deadline; the kubelet has tried often."""
+    if is_provisioned(situation.latest.rayjob):
+        return None
+    for pod in situation.live_pods():
+        late = (
+            pod.attempt == situation.latest.number
+            and pod.placed is not None
+            and situation.seconds_since(pod.placed) >= situation.settings.start_patience
+        )
+        end = classify_waiting(pod, situation.observed.now) if late else None
+        if end is not None:
+            return end
+    return None
+
+
 def _by_edit(situation: Situation) -> AttemptEnd | None:
     """So an impossible manifest recovers as soon as it is mended."""
     record = situation.latest.record
@@ -194,6 +215,7 @@ _QUESTIONS: tuple[Question, ...] = (
     _by_pre_running,
     # and what another attempt would do better.
     _by_edit,
+    _by_waiting,
     _by_silence,
 )
 
@@ -201,8 +223,7 @@ _QUESTIONS: tuple[Question, ...] = (
 def _judge(situation: Situation, end: AttemptEnd) -> AttemptEnd:
     """Add what only the job can tell: how many trials it wants, and whether it may try again."""
     spec = situation.spec
-    search = spec.stages.search if spec else None
-    judged = end.model_copy(update={"num_trials": search.num_trials if search else None})
+    judged = end.model_copy(update={"num_trials": _count_asked(situation)})
     failures = situation.latest.record.failures + 1
     if spec is None or not end.cause.counts or failures <= spec.backoff_limit:
         return judged
@@ -213,6 +234,25 @@ def _judge(situation: Situation, end: AttemptEnd) -> AttemptEnd:
             "message": shorten(message),
         }
     )
+
+
+def _count_asked(situation: Situation) -> int | None:
+    """Return how many trials the driver was asked for; a raise may come when it has just ended.
+
+    A report may say less than was asked for in vain once, and not again by the next attempt.
+    """
+    asked = _num_trials(situation.spec)
+    report, made = situation.observed.report.progress, parse_config(situation.latest.config)
+    if asked is None or made is None or report is None or report.trials is None:
+        return asked
+    if report.attempt != situation.latest.number:
+        return asked
+    return max(report.trials.total, min(asked, _num_trials(made.spec) or 0))
+
+
+def _num_trials(spec: Spec | None) -> int | None:
+    search = spec.stages.search if spec else None
+    return search.num_trials if search else None
 
 
 def _end(

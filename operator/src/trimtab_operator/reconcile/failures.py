@@ -14,15 +14,23 @@ from trimtab_api.progress import Outcome, OutcomeResult
 from trimtab_api.texts import shorten
 from trimtab_api.v1alpha1.conditions import FailedReason
 from trimtab_operator.reconcile.attempts import AttemptEnd, EndCause
-from trimtab_operator.reconcile.observed import PodRole, PodView, RayJobView
+from trimtab_operator.reconcile.observed import (
+    PodRole,
+    PodView,
+    RayJobView,
+    WaitingContainer,
+)
 
 __all__ = [
     "KNOWN_DEPLOYMENTS",
+    "PULL_REASONS",
     "HeadState",
     "classify_end",
     "classify_outcome",
+    "classify_waiting",
     "is_over",
     "quote_rayjob",
+    "quote_waiting",
 ]
 
 _OVER = frozenset({"Complete", "Failed", "ValidationFailed"})
@@ -36,6 +44,20 @@ KNOWN_DEPLOYMENTS = _OVER | {
     "Waiting",
 }
 """Values of jobDeploymentStatus that this version knows."""
+PULL_REASONS = frozenset(
+    {
+        "ErrImageNeverPull",
+        "ErrImagePull",
+        "ImageInspectError",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "RegistryUnavailable",
+    }
+)
+"""Why a container waits whose image cannot be pulled."""
+# Another image mends these. What a Secret or a ConfigMap would mend is not among them: the pod
+# goes on by itself when it is there.
+_RUN_REASONS = frozenset({"CrashLoopBackOff", "CreateContainerError", "RunContainerError"})
 
 
 class HeadState(StrEnum):
@@ -155,6 +177,30 @@ def classify_end(rayjob: RayJobView, pods: Iterable[PodView], now: datetime) -> 
     head = _head_state(rayjob, tuple(pods))
     row = next(row for row in _TABLE if _matches(row, rayjob, head))
     return AttemptEnd(cause=row.cause, at=now, message=quote_rayjob(rayjob), failure=row.failure)
+
+
+def classify_waiting(pod: PodView, now: datetime) -> AttemptEnd | None:
+    """Return the end of an attempt with a pod that has waited for long; None where time may help.
+
+    Args:
+        pod: One that does not start.
+        now: The time of the end.
+    """
+    waiting = pod.waiting
+    if waiting is None:
+        return None
+    if waiting.reason in PULL_REASONS:
+        cause = EndCause.IMAGE_PULL_FAILED
+    elif waiting.reason in _RUN_REASONS:
+        cause = EndCause.CONTAINER_FAILED
+    else:
+        return None
+    return AttemptEnd(cause=cause, at=now, message=shorten(quote_waiting(pod, waiting)))
+
+
+def quote_waiting(pod: PodView, waiting: WaitingContainer) -> str:
+    """Return the kubelet's words about a container that does not run."""
+    return f"{pod.meta.name}/{waiting.container}: {waiting.reason}: {waiting.message}"
 
 
 def quote_rayjob(rayjob: RayJobView) -> str:

@@ -81,6 +81,7 @@ def _complete(situation: Situation) -> Plan | None:
             acceptance=situation.acceptance,
             attempt=situation.latest.number,
             end=end,
+            record=situation.latest.record,
         ),
     )
 
@@ -98,6 +99,7 @@ def _failed(situation: Situation) -> Plan | None:
         attempt=latest.number,
         message=failed[0].message,
         failure=_read_reason(failed[0].reason),
+        record=latest.record,
     )
     return rest(situation, verdict)
 
@@ -111,6 +113,7 @@ def _lost(situation: Situation) -> Plan | None:
         acceptance=situation.acceptance,
         attempt=situation.latest.number,
         message=situation.acceptance.message,
+        record=situation.latest.record,
     )
     return Plan(actions=(), verdict=verdict, requeue_after=None)
 

@@ -7,20 +7,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from trimtab_api.events import EventReason
-from trimtab_api.labels import KEY_CONTROL, KEY_JOB
+from trimtab_api.labels import ANNOTATION_IMAGE, KEY_CONTROL, KEY_JOB
 from trimtab_api.v1alpha1.conditions import DegradedReason
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_operator.reconcile.actions import Action, Apply, Delete, Kind, PostEvent
 from trimtab_operator.reconcile.attempts import AttemptRecord, render_record
 from trimtab_operator.reconcile.drift import is_covered
 from trimtab_operator.reconcile.failures import is_over
-from trimtab_operator.reconcile.observed import ObjectMeta, ObjectView
+from trimtab_operator.reconcile.observed import ObjectMeta, ObjectView, RayJobView
 from trimtab_operator.reconcile.situation import Situation, parse_config
 from trimtab_operator.reconcile.verdict import Problem
 from trimtab_operator.resources.children import build_attempt, build_control, build_shared
 from trimtab_operator.resources.configmaps import build_spec_config, render_job
 from trimtab_operator.resources.names import attempt_name, parse_attempt, report_name
-from trimtab_operator.resources.rayjob import FIXED_FIELDS, build_rayjob, read_account
+from trimtab_operator.resources.rayjob import FIXED_FIELDS, read_account, restore_rayjob
 
 __all__ = [
     "apply_record",
@@ -61,21 +61,39 @@ def keep_shared(situation: Situation, spec: Spec, *, stop: bool) -> Iterator[Act
 
 def keep_attempt(situation: Situation) -> Iterator[Action]:
     """Yield what brings the two objects of a running attempt to what they should be."""
+    yield from _keep_config(situation)
     latest = situation.latest
-    name = attempt_name(situation.identity.name, latest.number)
-    if latest.config is None:
-        yield apply_record(situation, latest.record)
-        if latest.known:
-            yield PostEvent(EventReason.CHILD_RESTORED, f"ConfigMap {name} was made again")
-        return
-    rayjob = latest.rayjob
-    if rayjob is None or is_covered(FIXED_FIELDS, rayjob.spec):
+    rayjob, job = latest.rayjob, parse_config(latest.config)
+    if rayjob is None or job is None or _is_as_made(situation, rayjob):
         return
     # As it was made: what was edited since is for the next attempt.
-    job = parse_config(latest.config)
-    if job is not None:
-        yield Apply(build_rayjob(situation.inputs_for(latest.number, job.spec)))
-        yield PostEvent(EventReason.CHILD_RESTORED, f"RayJob {name} is as it was made again")
+    inputs = situation.inputs_for(latest.number, job.spec)
+    yield Apply(restore_rayjob(inputs, rayjob.meta.labels, rayjob.spec))
+    name = rayjob.meta.name
+    yield PostEvent(EventReason.CHILD_RESTORED, f"RayJob {name} is as it was made again")
+
+
+def _keep_config(situation: Situation) -> Iterator[Action]:
+    latest = situation.latest
+    wanted = apply_record(situation, latest.record)
+    metadata = wanted.manifest["metadata"]
+    found = latest.config
+    if found is not None and is_covered(metadata, found.manifest["metadata"]):
+        return
+    yield wanted
+    if latest.known:
+        name = metadata["name"]
+        yield PostEvent(EventReason.CHILD_RESTORED, f"ConfigMap {name} is as it should be again")
+
+
+def _is_as_made(situation: Situation, rayjob: RayJobView) -> bool:
+    """Return whether a RayJob has an owner and all that decides how it is run."""
+    labels = situation.identity.child_labels(rayjob.attempt)
+    return (
+        rayjob.meta.owner is not None
+        and is_covered(labels, rayjob.meta.labels)
+        and is_covered(FIXED_FIELDS, rayjob.spec)
+    )
 
 
 def make_attempt(
@@ -104,6 +122,7 @@ def apply_record(situation: Situation, record: AttemptRecord) -> Apply:
             latest.number,
             job_text=data.get(KEY_JOB) or render_job(situation.observed.job.document),
             record=render_record(record),
+            image=_image_in_use(situation),
         )
     )
 
@@ -169,6 +188,14 @@ def _account_in_use(situation: Situation, spec: Spec) -> str | None:
         return spec.cluster.service_account_name
     account = read_account(rayjob.spec)
     return None if account == report_name(situation.identity.name) else account
+
+
+def _image_in_use(situation: Situation) -> str:
+    """Return the image of the latest attempt; that of the manifest where its own is not known."""
+    latest, spec = situation.latest, situation.spec
+    annotations = latest.config.meta.annotations if latest.config else {}
+    current = situation.inputs_for(latest.number, spec).image if spec else ""
+    return annotations.get(ANNOTATION_IMAGE, current)
 
 
 def _shared(situation: Situation, spec: Spec, attempt: int) -> tuple[Manifest, ...]:

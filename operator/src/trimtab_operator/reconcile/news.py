@@ -11,6 +11,7 @@ from trimtab_api.v1alpha1.conditions import ConditionType
 from trimtab_api.v1alpha1.status import Status
 from trimtab_operator.reconcile.actions import PostEvent
 from trimtab_operator.reconcile.attempts import AttemptEnd
+from trimtab_operator.reconcile.conditions import find_problem
 from trimtab_operator.reconcile.observed import Observed, RayJobView
 from trimtab_operator.reconcile.verdict import Phase, Verdict
 
@@ -27,8 +28,9 @@ def list_news(observed: Observed, verdict: Verdict) -> Iterator[PostEvent]:
     previous = observed.job.previous
     yield from _acceptance(previous, verdict)
     yield from _holding(previous, verdict)
-    if verdict.problem is not None and not _held(previous, ConditionType.DEGRADED):
-        text = f"{verdict.problem.reason}: {verdict.problem.message}"
+    problem = find_problem(observed, verdict, None)
+    if problem is not None and not _held(previous, ConditionType.DEGRADED):
+        text = f"{problem.reason}: {problem.message}"
         yield PostEvent(EventReason.DEGRADED, text)
     if verdict.phase is Phase.COMPLETE and not _held(previous, ConditionType.COMPLETE):
         yield PostEvent(EventReason.COMPLETED, "all stages ended and there is a result")

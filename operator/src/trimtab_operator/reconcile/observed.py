@@ -116,7 +116,6 @@ class RayJobView:
     suspended: bool = False
     """spec.suspend, which a queue controller owns."""
     workers_desired: int | None = None
-    workers_ready: int | None = None
     conditions: tuple[ClusterCondition, ...] = ()
     """Of the RayCluster."""
 
@@ -152,6 +151,8 @@ class PodView:
     restarts: int = 0
     """Of all its containers."""
     node: str | None = None
+    placed: datetime | None = None
+    """When it got its node."""
     unschedulable: str | None = None
     """The scheduler's words where it finds no node."""
     waiting: WaitingContainer | None = None
@@ -219,6 +220,16 @@ class Observed:
     report: ReportView = field(default_factory=ReportView)
     silent_seconds: float = 0.0
     """How long this process has seen `silence_key` not change, by a monotonic clock."""
+
+    def count_ready_workers(self, attempt: int) -> int:
+        """Return how many workers of an attempt are ready; a RayJob tells it late, or never."""
+        return sum(
+            pod.attempt == attempt
+            and pod.role is PodRole.WORKER
+            and pod.ready
+            and not pod.meta.deleting
+            for pod in self.pods
+        )
 
 
 def silence_key(rayjobs: tuple[RayJobView, ...], report: ReportView) -> tuple[str, ...]:

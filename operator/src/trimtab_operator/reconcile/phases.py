@@ -11,7 +11,7 @@ from typing import Any
 
 from trimtab_api.events import EventReason
 from trimtab_api.labels import LABEL_TARGET
-from trimtab_api.v1alpha1.conditions import DegradedReason
+from trimtab_api.v1alpha1.conditions import ConditionType, DegradedReason, ScheduledReason
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_operator.reconcile.actions import Action, Apply, Kind, PostEvent
 from trimtab_operator.reconcile.attempts import (
@@ -84,8 +84,11 @@ def start_next(situation: Situation, spec: Spec) -> Plan:
     if end is not None and end.cause.counts:
         message = f"attempt {number} follows {latest.number}, which ended by {end.cause}"
         news.append(PostEvent(EventReason.RETRYING, message))
-    actions = [*make_attempt(situation, spec, number, _next_record(situation)), *news]
-    verdict = Verdict(phase=Phase.STARTING, acceptance=situation.acceptance, attempt=number)
+    record = _next_record(situation)
+    actions = [*make_attempt(situation, spec, number, record), *news]
+    verdict = Verdict(
+        phase=Phase.STARTING, acceptance=situation.acceptance, attempt=number, record=record
+    )
     poll = situation.settings.poll_interval
     return Plan(actions=tuple(actions), verdict=verdict, requeue_after=poll)
 
@@ -200,10 +203,26 @@ def _is_settled(situation: Situation, manifest: Manifest) -> bool:
     report = situation.observed.report.targets.get(target)
     if report is not None and report.attempt == number:
         return True
-    return any(
-        job.meta.name == name and job.attempt == number and job.ended
-        for job in situation.observed.target_jobs
+    jobs = [job for job in situation.observed.target_jobs if job.meta.name == name]
+    if any(job.attempt == number for job in jobs):
+        return any(job.attempt == number and job.ended for job in jobs)
+    return _is_given_up(situation)
+
+
+def _is_given_up(situation: Situation) -> bool:
+    """Return whether the API server has refused a target's Job for as long as it might run."""
+    spec, end, previous = (
+        situation.spec,
+        situation.latest.record.end,
+        situation.observed.job.previous,
     )
+    if spec is None or end is None or previous is None:
+        return False
+    refused = any(
+        entry.type is ConditionType.SCHEDULED and entry.reason == ScheduledReason.PODS_REFUSED
+        for entry in previous.conditions
+    )
+    return refused and situation.seconds_since(end.at) >= spec.stages.benchmark.timeout_seconds
 
 
 def _fail(situation: Situation, end: AttemptEnd) -> Plan:
@@ -313,4 +332,5 @@ def _verdict(
         message=message,
         problem=problem,
         end=situation.latest.record.end,
+        record=situation.latest.record,
     )

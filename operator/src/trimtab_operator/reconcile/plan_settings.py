@@ -19,6 +19,9 @@ class PlanSettings:
     """A driver that reports nothing for so long is called stalled."""
     abandoned_after: float = 600.0
     """One that reports nothing for so long is given up with its attempt."""
+    start_patience: float = 120.0
+    """How long a placed pod may fail to pull its image or to run its container: its machine is
+    held for nothing meanwhile."""
     first_backoff: float = 10.0
     """Pause after the first failed attempt; it doubles with each further one."""
     longest_backoff: float = 300.0

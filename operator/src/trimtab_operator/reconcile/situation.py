@@ -7,13 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from pydantic_core import from_json
-
 from trimtab_api.defaults import DETECTED_PROFILE, expand_spec
-from trimtab_api.findings import InvalidJobError
-from trimtab_api.labels import ANNOTATION_RETRY, KEY_JOB, QUEUE_LABEL
+from trimtab_api.labels import ANNOTATION_RETRY, KEY_JOB, LABEL_JOB_UID, QUEUE_LABEL
 from trimtab_api.v1alpha1.job import OptimizationJob, Spec
-from trimtab_api.validation import parse_job
+from trimtab_api.v1alpha1.status import Status
 from trimtab_operator.reconcile.acceptance import judge_manifest
 from trimtab_operator.reconcile.actions import Kind
 from trimtab_operator.reconcile.attempts import (
@@ -22,6 +19,7 @@ from trimtab_operator.reconcile.attempts import (
     fingerprint_next,
     parse_record,
 )
+from trimtab_operator.reconcile.manifests import parse_manifest
 from trimtab_operator.reconcile.observed import (
     ObjectMeta,
     ObjectView,
@@ -102,8 +100,8 @@ class Situation:
         return max(0.0, (self.observed.now - moment).total_seconds())
 
     def owns(self, meta: ObjectMeta) -> bool:
-        """Return whether the job controls an object."""
-        return meta.owner is not None and meta.owner.uid == self.observed.job.meta.uid
+        """Return whether an object is a child of the job."""
+        return _is_child(meta, self.observed.job.meta.uid)
 
     def find_own(self, kind: Kind, name: str) -> ObjectView | None:
         """Return a child by kind and name; None where there is none, or somebody else's."""
@@ -154,14 +152,13 @@ def _find_latest(observed: Observed) -> LatestAttempt:
     rayjobs = {
         view.attempt: view
         for view in observed.rayjobs
-        if view.attempt and view.meta.owner is not None and view.meta.owner.uid == uid
+        if view.attempt and _is_child(view.meta, uid)
     }
     configs = {
         attempt: view
         for (kind, name), view in observed.objects.items()
         if kind == Kind.CONFIG_MAP
-        and view.meta.owner is not None
-        and view.meta.owner.uid == uid
+        and _is_child(view.meta, uid)
         and (attempt := parse_attempt(job, name)) is not None
     }
     told = (observed.job.previous.attempt or 0) if observed.job.previous else 0
@@ -170,13 +167,22 @@ def _find_latest(observed: Observed) -> LatestAttempt:
         number=number,
         rayjob=rayjobs.get(number),
         config=configs.get(number),
-        record=_read_record(configs, number),
+        record=_read_record(configs, number, observed.job.previous),
         known=told == number,
     )
 
 
-def _read_record(configs: dict[int, ObjectView], number: int) -> AttemptRecord:
-    """Without its ConfigMap an attempt takes over what the one before it left."""
+def _is_child(meta: ObjectMeta, uid: str) -> bool:
+    """Return whether a job controls an object, or did until somebody took the reference away."""
+    if meta.owner is None:
+        return meta.labels.get(LABEL_JOB_UID) == uid
+    return meta.owner.uid == uid
+
+
+def _read_record(
+    configs: dict[int, ObjectView], number: int, previous: Status | None
+) -> AttemptRecord:
+    """Without its ConfigMap an attempt takes over what the one before it left, or the status."""
     if number in configs:
         return parse_record(configs[number].meta.annotations.get(ANNOTATION_RECORD))
     if number - 1 in configs:
@@ -186,7 +192,13 @@ def _read_record(configs: dict[int, ObjectView], number: int) -> AttemptRecord:
             active_seconds=before.active_seconds,
             retry=before.retry,
         )
-    return AttemptRecord()
+    if previous is None:
+        return AttemptRecord()
+    # What is counted over the whole job outlives all its children.
+    return AttemptRecord(
+        failures=max(0, previous.failed_attempts or 0),
+        active_seconds=max(0.0, previous.active_seconds or 0.0),
+    )
 
 
 def parse_config(config: ObjectView | None) -> OptimizationJob | None:
@@ -195,6 +207,7 @@ def parse_config(config: ObjectView | None) -> OptimizationJob | None:
         return None
     data: Any = config.manifest.get("data") or {}
     try:
-        return parse_job(from_json(data[KEY_JOB]))
-    except (InvalidJobError, KeyError, TypeError, ValueError):
+        job, _ = parse_manifest(data[KEY_JOB])
+    except (KeyError, TypeError, ValueError):
         return None
+    return job

@@ -11,13 +11,13 @@ from trimtab_api.outcome import summarize_report
 from trimtab_api.stages import StageState
 from trimtab_api.status_size import fit_status
 from trimtab_api.texts import shorten
-from trimtab_api.v1alpha1.conditions import ConditionType
+from trimtab_api.v1alpha1.conditions import ConditionType, ScheduledReason
 from trimtab_api.v1alpha1.status import ClusterStatus, Condition, JobState, Status
 from trimtab_operator.reconcile.conditions import build_conditions, find_problem
 from trimtab_operator.reconcile.observed import JobView, Observed
 from trimtab_operator.reconcile.plan_settings import PlanSettings
 from trimtab_operator.reconcile.situation import Situation, assess
-from trimtab_operator.reconcile.verdict import Phase, Plan, Problem, Verdict
+from trimtab_operator.reconcile.verdict import Phase, Plan, Problem, Refusal, Verdict
 from trimtab_operator.resources.names import attempt_name
 from trimtab_operator.resources.places import storage_uri
 
@@ -41,7 +41,10 @@ _ENDED = frozenset({Phase.COMPLETE, Phase.FAILED})
 
 
 def next_status(
-    observed: Observed, plan: Plan, settings: PlanSettings, problem: Problem | None = None
+    observed: Observed,
+    plan: Plan,
+    settings: PlanSettings,
+    obstacle: Problem | Refusal | None = None,
 ) -> Status | None:
     """Return the status to write; None where nothing may be written (phase IGNORED).
 
@@ -49,25 +52,29 @@ def next_status(
         observed: What the plan was made from.
         plan: What was planned.
         settings: What it was planned with.
-        problem: Why carrying it out failed: Forbidden, FieldConflict or NameConflict.
+        obstacle: Why it was not carried out to its end.
     """
     verdict, now = plan.verdict, _stamp(observed.now)
     if verdict.phase is Phase.IGNORED:
         return None
     situation = assess(observed, settings)
     figures = _settle(_summarize(situation, verdict, now), verdict)
-    degraded = find_problem(observed, verdict, problem)
-    attempt = max(verdict.attempt, _previous_attempt(observed.job)) or None
+    refused = obstacle.message if isinstance(obstacle, Refusal) else None
+    degraded = find_problem(observed, verdict, obstacle if isinstance(obstacle, Problem) else None)
+    # An attempt counts once something of it is there: the next pass would take it for deleted.
+    made = verdict.attempt if obstacle is None else situation.latest.number
+    attempt = max(made, _previous_attempt(observed.job)) or None
     status = figures.model_copy(
         update={
             "observed_generation": observed.job.generation,
             "conditions": (
-                *build_conditions(observed, verdict, degraded, now),
+                *build_conditions(observed, verdict, degraded, now, refused=refused),
                 *_keep_times(figures.conditions, observed.job),
             ),
             "state": _STATES[verdict.phase],
             "attempt": attempt,
-            "message": _message(figures, verdict, degraded),
+            **_count(observed.job, verdict, attempt),
+            "message": _message(figures, verdict, degraded, refused),
             "start_time": _start_time(observed.job, attempt, now),
             "completion_time": _completion_time(observed.job, verdict, now),
             "storage": _storage_root(situation, verdict),
@@ -119,11 +126,25 @@ def _keep_times(conditions: tuple[Condition, ...], job: JobView) -> tuple[Condit
     )
 
 
-def _message(figures: Status, verdict: Verdict, problem: Problem | None) -> str | None:
+def _count(job: JobView, verdict: Verdict, attempt: int | None) -> dict[str, float | None]:
+    """Return what is counted over the whole job up to an attempt; nothing counted is absent."""
+    record = verdict.record if verdict.attempt == attempt else None
+    if record is not None:
+        failures, seconds = record.failures, record.active_seconds
+        return {"failed_attempts": failures or None, "active_seconds": seconds or None}
+    known = job.previous or Status()
+    return {"failed_attempts": known.failed_attempts, "active_seconds": known.active_seconds}
+
+
+def _message(
+    figures: Status, verdict: Verdict, problem: Problem | None, refused: str | None
+) -> str | None:
     if verdict.phase is Phase.FAILED:
         return shorten(f"{verdict.failure}: {verdict.message}")
     if problem is not None:
         return shorten(f"{problem.reason}: {problem.message}")
+    if refused is not None:
+        return shorten(f"{ScheduledReason.PODS_REFUSED}: {refused}")
     return shorten(verdict.message) or figures.message
 
 
@@ -155,12 +176,16 @@ def _describe_cluster(observed: Observed, verdict: Verdict) -> ClusterStatus | N
     """Return the Ray cluster; of one that a queue holds back, no more than its name is sure."""
     rayjob = next((view for view in observed.rayjobs if view.attempt == verdict.attempt), None)
     name = attempt_name(observed.job.meta.name, verdict.attempt) if verdict.attempt else None
-    if rayjob is None or verdict.phase is Phase.HELD:
-        return ClusterStatus(ray_job=name) if name and verdict.phase not in _ENDED else None
+    if verdict.phase is Phase.HELD:
+        return ClusterStatus(ray_job=name) if name else None
+    if rayjob is None:
+        # One that is made in this pass has no worker yet; saying so later would cost a write.
+        is_due = name and verdict.phase not in _ENDED
+        return ClusterStatus(ray_job=name, workers_ready=0) if is_due else None
     return ClusterStatus(
         ray_job=rayjob.meta.name,
         ray_cluster=rayjob.cluster,
-        workers_ready=rayjob.workers_ready,
+        workers_ready=observed.count_ready_workers(verdict.attempt),
         workers_desired=rayjob.workers_desired,
     )
 

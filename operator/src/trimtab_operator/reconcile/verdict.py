@@ -13,9 +13,9 @@ from trimtab_api.v1alpha1.conditions import (
     FailedReason,
 )
 from trimtab_operator.reconcile.actions import Action
-from trimtab_operator.reconcile.attempts import AttemptEnd
+from trimtab_operator.reconcile.attempts import AttemptEnd, AttemptRecord
 
-__all__ = ["Acceptance", "Phase", "Plan", "Problem", "Verdict"]
+__all__ = ["Acceptance", "Phase", "Plan", "Problem", "Refusal", "Verdict"]
 
 
 class Phase(StrEnum):
@@ -54,6 +54,14 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """The API server does not take a child, and will not take it while the manifest is as it is."""
+
+    message: str
+    """With the server's words."""
+
+
+@dataclass(frozen=True, slots=True)
 class Acceptance:
     """Whether the manifest can run here."""
 
@@ -81,6 +89,8 @@ class Verdict:
     problem: Problem | None = None
     end: AttemptEnd | None = None
     """How the latest attempt ended; None while it goes on."""
+    record: AttemptRecord | None = None
+    """What is remembered of the attempt; None where nothing is known of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,17 +4,16 @@ Called by `cluster.observe` with plain JSON. Objects of other programs are read 
 that is absent or of another type is taken as not there.
 """
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
 
-from trimtab_api.findings import Finding, InvalidJobError
 from trimtab_api.labels import LABEL_ATTEMPT, LABEL_TARGET, OPERATOR
-from trimtab_api.v1alpha1.job import OptimizationJob
 from trimtab_api.v1alpha1.status import Status
-from trimtab_api.validation import parse_job
+from trimtab_operator.reconcile.manifests import parse_manifest
 from trimtab_operator.reconcile.observed import (
     ClusterCondition,
     JobView,
@@ -27,6 +26,7 @@ from trimtab_operator.reconcile.observed import (
     TargetJobView,
     WaitingContainer,
 )
+from trimtab_operator.resources.names import read_attempt
 
 __all__ = [
     "parse_time",
@@ -56,7 +56,7 @@ def read_job(raw: Raw) -> JobView:
         "metadata": {key: metadata[key] for key in _METADATA if metadata.get(key)},
         "spec": raw.get("spec"),
     }
-    job, findings = _parse(envelope)
+    job, findings = parse_manifest(json.dumps(envelope))
     identity = {key: metadata[key] for key in ("name", "namespace", "uid") if key in metadata}
     return JobView(
         meta=meta,
@@ -103,7 +103,8 @@ def read_rayjob(raw: Raw) -> RayJobView:
     cluster = _mapping(status, "rayClusterStatus")
     return RayJobView(
         meta=meta,
-        attempt=_number(meta.labels.get(LABEL_ATTEMPT)) or 0,
+        # Labels can be edited, a name cannot.
+        attempt=read_attempt(meta.name) or 0,
         spec=spec,
         deployment_status=_text(status, "jobDeploymentStatus"),
         job_status=_text(status, "jobStatus"),
@@ -113,7 +114,6 @@ def read_rayjob(raw: Raw) -> RayJobView:
         cluster=_text(status, "rayClusterName") or None,
         suspended=spec.get("suspend") is True,
         workers_desired=_number(cluster.get("desiredWorkerReplicas")),
-        workers_ready=_number(cluster.get("readyWorkerReplicas")),
         conditions=tuple(
             ClusterCondition(
                 type=_text(entry, "type"),
@@ -142,6 +142,7 @@ def read_pod(raw: Raw) -> PodView:
             _number(entry.get("restartCount")) or 0 for entry in _list(status, "containerStatuses")
         ),
         node=_text(_mapping(raw, "spec"), "nodeName") or None,
+        placed=_read_placed(scheduled),
         unschedulable=_text(scheduled, "message") if stuck else None,
         waiting=_read_waiting(status),
     )
@@ -176,13 +177,6 @@ def parse_time(text: object) -> datetime | None:
     return stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)
 
 
-def _parse(envelope: Raw) -> tuple[OptimizationJob | None, tuple[Finding, ...]]:
-    try:
-        return parse_job(envelope), ()
-    except InvalidJobError as error:
-        return None, error.findings
-
-
 def _read_status(raw: Raw) -> Status | None:
     status = raw.get("status")
     if not isinstance(status, Mapping) or not status:
@@ -206,6 +200,11 @@ def _role_of(meta: ObjectMeta) -> PodRole:
         return PodRole.TARGET
     kind = meta.labels.get(_NODE_TYPE)
     return PodRole(kind) if kind in {"head", "worker"} else PodRole.SUBMITTER
+
+
+def _read_placed(scheduled: Raw) -> datetime | None:
+    is_placed = _text(scheduled, "status") == "True"
+    return parse_time(scheduled.get("lastTransitionTime")) if is_placed else None
 
 
 def _read_waiting(status: Raw) -> WaitingContainer | None:

@@ -69,7 +69,11 @@ def build_attempt(
         record: What the planner remembers of the attempt.
     """
     config = build_spec_config(
-        inputs.identity, inputs.attempt, job_text=render_job(document), record=record
+        inputs.identity,
+        inputs.attempt,
+        job_text=render_job(document),
+        record=record,
+        image=inputs.image,
     )
     return build_rayjob(inputs), config
 

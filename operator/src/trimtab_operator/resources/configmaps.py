@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from trimtab_api.labels import KEY_CONTROL, KEY_JOB
+from trimtab_api.labels import ANNOTATION_IMAGE, KEY_CONTROL, KEY_JOB
 from trimtab_api.progress import Control
 from trimtab_operator.resources.identity import JobIdentity
 from trimtab_operator.resources.names import attempt_name, report_name
@@ -27,7 +27,7 @@ def render_job(document: Mapping[str, Any]) -> str:
 
 
 def build_spec_config(
-    identity: JobIdentity, attempt: int, *, job_text: str, record: str
+    identity: JobIdentity, attempt: int, *, job_text: str, record: str, image: str
 ) -> dict[str, Any]:
     """Return the ConfigMap that is mounted into the pods of an attempt.
 
@@ -36,12 +36,14 @@ def build_spec_config(
         attempt: Its number.
         job_text: Of key job.json.
         record: What the planner remembers of the attempt.
+        image: Of the attempt's pods; empty where nobody knows.
     """
+    annotations = {ANNOTATION_RECORD: record} | ({ANNOTATION_IMAGE: image} if image else {})
     metadata = identity.child_metadata(attempt_name(identity.name, attempt), attempt=attempt)
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {**metadata, "annotations": {ANNOTATION_RECORD: record}},
+        "metadata": {**metadata, "annotations": annotations},
         "immutable": True,
         "data": {KEY_JOB: job_text},
     }

@@ -16,7 +16,7 @@ from trimtab_api.labels import (
 )
 from trimtab_api.v1alpha1.job import API_VERSION, KIND
 
-__all__ = ["JobIdentity"]
+__all__ = ["JobIdentity", "pick_queue_labels"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +68,9 @@ class JobIdentity:
 
     def queue_labels(self) -> dict[str, str]:
         """Return the labels of the job that a RayJob takes over: those of queues, no others."""
-        return {
-            key: value for key, value in self.labels.items() if key.startswith(QUEUE_LABEL_PREFIX)
-        }
+        return pick_queue_labels(self.labels)
+
+
+def pick_queue_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return those of some labels that queues read or write."""
+    return {key: value for key, value in labels.items() if key.startswith(QUEUE_LABEL_PREFIX)}

@@ -11,6 +11,7 @@ __all__ = [
     "attempt_name",
     "network_name",
     "parse_attempt",
+    "read_attempt",
     "report_name",
     "target_job_name",
 ]
@@ -33,6 +34,12 @@ def attempt_name(job: str, attempt: int) -> str:
 def parse_attempt(job: str, name: str) -> int | None:
     """Return the attempt that an object of this name belongs to; None if it is no attempt's."""
     match = re.fullmatch(rf"{re.escape(job)}-a([1-9][0-9]{{0,4}})", name)
+    return int(match[1]) if match else None
+
+
+def read_attempt(name: str) -> int | None:
+    """Return the attempt in the name of a RayJob of any job; None if it names none."""
+    match = re.fullmatch(r".+-a([1-9][0-9]{0,4})", name)
     return int(match[1]) if match else None
 
 

@@ -10,10 +10,13 @@ from typing import Any
 
 from trimtab_api.labels import (
     ENV_ATTEMPT,
+    ENV_DRAIN_SECONDS,
     ENV_JOB,
     ENV_JOB_UID,
     ENV_NAMESPACE,
+    ENV_NODE,
     ENV_STORAGE,
+    ENV_USAGE_REPORT,
     ENV_USAGE_STATS,
     JOB_FILE,
     KEY_JOB,
@@ -42,6 +45,8 @@ from trimtab_operator.resources.template import TemplateParts
 __all__ = ["PodShape", "build_pod_template"]
 
 _SPEC_VOLUME = f"{OWN_VOLUMES}job"
+_STOP_SECONDS = 5
+"""For Ray to end its processes after that."""
 _JOB_FOLDER = JOB_FILE.rpartition("/")[0]
 
 
@@ -66,6 +71,8 @@ class PodShape:
     labels: Mapping[str, str] = field(default_factory=dict)
     runs_trainer: bool = True
     """Whether it needs the job's environment and data; the submitter does not."""
+    drain_seconds: int | None = None
+    """How long a machine of Ray lets work end when the pod is to end; None: it is none."""
     restart_policy: str | None = None
     """None: the default of Kubernetes, or what KubeRay chooses."""
 
@@ -86,6 +93,7 @@ def build_pod_template(inputs: AttemptInputs, shape: PodShape) -> dict[str, Any]
 
 def _build_pod_spec(inputs: AttemptInputs, shape: PodShape) -> dict[str, Any]:
     cluster = inputs.spec.cluster
+    drain = shape.drain_seconds
     optional = {
         "nodeSelector": dict(shape.node_selector or {}),
         "tolerations": [to_plain(toleration) for toleration in shape.tolerations or ()],
@@ -101,7 +109,7 @@ def _build_pod_spec(inputs: AttemptInputs, shape: PodShape) -> dict[str, Any]:
         # Service links would add a variable per Service of the namespace.
         "enableServiceLinks": False,
         "securityContext": build_pod_security(),
-        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "terminationGracePeriodSeconds": GRACE_SECONDS if drain is None else drain + _STOP_SECONDS,
         "containers": [_build_container(inputs, shape)],
         **{key: value for key, value in optional.items() if value},
     }
@@ -118,7 +126,7 @@ def _build_container(inputs: AttemptInputs, shape: PodShape) -> dict[str, Any]:
         container["command"] = list(shape.command)
     if not shape.runs_trainer:
         return container
-    container["env"] = _build_environment(inputs)
+    container["env"] = _build_environment(inputs, shape.drain_seconds)
     sources = build_secret_sources(inputs.spec)
     if sources:
         container["envFrom"] = sources
@@ -155,7 +163,7 @@ def _build_volumes(inputs: AttemptInputs, shape: PodShape) -> list[dict[str, Any
     ]
 
 
-def _build_environment(inputs: AttemptInputs) -> list[dict[str, Any]]:
+def _build_environment(inputs: AttemptInputs, drain: int | None) -> list[dict[str, Any]]:
     identity = inputs.identity
     own = {
         ENV_JOB: identity.name,
@@ -164,9 +172,18 @@ def _build_environment(inputs: AttemptInputs) -> list[dict[str, Any]]:
         ENV_ATTEMPT: str(inputs.attempt),
         ENV_STORAGE: inputs.storage,
         ENV_USAGE_STATS: "0",
+        ENV_USAGE_REPORT: "off",
         "HOME": HOME,
     }
+    if drain is not None:
+        own[ENV_DRAIN_SECONDS] = str(drain)
     given = [to_plain(entry) for entry in inputs.spec.cluster.env]
     # A name twice would make server-side apply fail; ours win.
-    kept = [entry for entry in given if entry["name"] not in own]
-    return [*({"name": name, "value": value} for name, value in own.items()), *kept]
+    kept = [entry for entry in given if entry["name"] not in {*own, ENV_NODE}]
+    # The version is the API server's default, named so that an applied pod equals the stored one.
+    node = {"fieldRef": {"apiVersion": "v1", "fieldPath": "spec.nodeName"}}
+    return [
+        *({"name": name, "value": value} for name, value in own.items()),
+        {"name": ENV_NODE, "valueFrom": node},
+        *kept,
+    ]

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from trimtab_operator.resources.attempt import AttemptInputs
+from trimtab_operator.resources.identity import pick_queue_labels
 from trimtab_operator.resources.names import attempt_name
 from trimtab_operator.resources.pods import PodShape, build_pod_template
 from trimtab_operator.resources.template import read_template
 
-__all__ = ["FIXED_FIELDS", "build_rayjob", "count_workers", "read_account"]
+__all__ = ["FIXED_FIELDS", "build_rayjob", "count_workers", "read_account", "restore_rayjob"]
 
 FIXED_FIELDS: Mapping[str, Any] = {
     "entrypoint": "python -m trimtab_trainer drive",
@@ -26,6 +27,12 @@ FIXED_FIELDS: Mapping[str, Any] = {
 }
 """Fields of every RayJob that depend on nothing. Deadlines are not among them: the planner keeps
 them, since they may be edited while an attempt runs."""
+_COMPLETED_FIELDS = ("rayClusterSpec", "submitterPodTemplate")
+"""Fields that KubeRay and queues complete in a RayJob that there is."""
+_WORKER_DRAIN_SECONDS = 25
+"""Work that runs stores where it is; providers announce the end of a machine 30 s before."""
+_HEAD_DRAIN_SECONDS = 5
+"""Workers that end with the whole cluster need the driver to store their work."""
 _SUBMITTER_RESOURCES = {
     "requests": {"cpu": "100m", "memory": "256Mi"},
     "limits": {"cpu": "1", "memory": "1Gi"},
@@ -48,6 +55,29 @@ def build_rayjob(inputs: AttemptInputs) -> dict[str, Any]:
             "rayClusterSpec": _build_cluster(inputs),
             "submitterPodTemplate": _build_submitter(inputs),
         },
+    }
+
+
+def restore_rayjob(
+    inputs: AttemptInputs, labels: Mapping[str, str], spec: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what brings an edited RayJob back without touching what others completed.
+
+    KubeRay writes defaults into the list of worker groups and owns all of it from then on; a queue
+    writes where its quota lies. Both stay, as do the labels of queues.
+
+    Args:
+        inputs: As at the start of the attempt.
+        labels: Of the RayJob, as the API server has them.
+        spec: Of the RayJob, as the API server has it.
+    """
+    made = build_rayjob(inputs)
+    own = inputs.identity.child_labels(inputs.attempt)
+    completed = {key: spec[key] for key in _COMPLETED_FIELDS if key in spec}
+    return {
+        **made,
+        "metadata": {**made["metadata"], "labels": {**pick_queue_labels(labels), **own}},
+        "spec": {**made["spec"], **completed},
     }
 
 
@@ -107,6 +137,7 @@ def _build_head(inputs: AttemptInputs) -> dict[str, Any]:
         node_selector=group.node_selector,
         tolerations=group.tolerations,
         template=read_template(group.template),
+        drain_seconds=_HEAD_DRAIN_SECONDS,
     )
     return build_pod_template(inputs, shape)
 
@@ -121,6 +152,7 @@ def _build_worker(inputs: AttemptInputs) -> dict[str, Any]:
         node_selector=group.node_selector,
         tolerations=group.tolerations,
         template=read_template(group.template),
+        drain_seconds=_WORKER_DRAIN_SECONDS,
     )
     return build_pod_template(inputs, shape)
 

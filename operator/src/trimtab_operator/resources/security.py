@@ -24,7 +24,7 @@ HOME = f"/{_TEMPORARY}/home"
 _USER = 1000
 
 GRACE_SECONDS = 10
-"""A worker whose head is gone uses the whole of it, and holds its GPU meanwhile."""
+"""Until a pod that was asked to end is killed, where it has nothing to store first."""
 
 
 def build_pod_security() -> dict[str, Any]:
