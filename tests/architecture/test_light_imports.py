@@ -36,6 +36,17 @@ def test_the_operator_brings_nothing_of_the_data_plane() -> None:
     assert list_loaded("trimtab_operator", "torch,ray,optuna,onnxruntime,onnx,numpy,sklearn") == []
 
 
+def test_a_driver_starts_without_what_few_stages_need() -> None:
+    program = (
+        "import sys, trimtab_trainer.__main__\n"
+        "print(*(name for name in ('sklearn', 'scipy', 'openvino') if name in sys.modules))\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert ended.stdout.split() == []
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"]])
 def test_help_starts_without_the_trainer(arguments: list[str]) -> None:
     libraries = [*HEAVY.split(","), "trimtab_trainer"]

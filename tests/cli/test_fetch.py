@@ -13,6 +13,7 @@ from cluster_jobs import JOB_PATH, make_cluster_job
 from command_line import RunCommand
 from small_api import SmallApi
 from small_bucket import SmallBucket, serve_bucket
+from trimtab_api.labels import ANNOTATION_IMAGE
 
 ROOT = "vision/digits/1111-2222/a2"
 MODEL, GRAPH, WEIGHTS = b"a model", b"<xml/>", b"weights"
@@ -221,11 +222,9 @@ def test_an_endpoint_that_is_no_address_is_said(
 
 
 def test_for_a_claim_the_commands_are_printed(trimtab: RunCommand, api: SmallApi) -> None:
-    store_in(api, f"pvc://data/{ROOT}", cluster={"rayJob": "digits-a2"})
-    container = {"name": "ray-head", "image": "trainer:1.4"}
-    head = {"headGroupSpec": {"template": {"spec": {"containers": [container]}}}}
-    path = "/apis/ray.io/v1/namespaces/vision/rayjobs/digits-a2"
-    api.add(path, {"spec": {"rayClusterSpec": head}})
+    store_in(api, f"pvc://data/{ROOT}", attempt=2)
+    config = {"metadata": {"annotations": {ANNOTATION_IMAGE: "trainer:1.4"}}}
+    api.add("/api/v1/namespaces/vision/configmaps/digits-a2", config)
 
     result = trimtab("fetch", "digits", "--output", "my results")
 

@@ -84,11 +84,11 @@ def print_lines(*events: Event) -> list[str]:
         (StageStarted(StageName.SEARCH, 16), "search: started, 16 trials"),
         (
             StageProgress(StageName.TRAIN, 3, 12, "epoch 3/12", {"accuracy": 0.9}),
-            "train 25%: epoch 3/12, accuracy 90.00 %",
+            "train 25 %: epoch 3/12, accuracy 90.00 %",
         ),
         (
             StageProgress(StageName.PRUNE, 12, 40, "measuring layer 12 of 40: conv3"),
-            "prune 30%: measuring layer 12 of 40: conv3",
+            "prune 30 %: measuring layer 12 of 40: conv3",
         ),
         (
             StageEnded(StageName.PRUNE, StageState.SUCCEEDED, None, "51% removed", 75),

@@ -21,6 +21,7 @@ from report_builder import (
 from trimtab_api.reports import RunReport
 from trimtab_api.v1alpha1.conditions import FailedReason
 from trimtab_cli.exit_codes import ExitCode, RunRefusedError, exit_code_of
+from trimtab_cli.termination import Terminated
 
 Outcome = RunReport | BaseException
 Calls = list[dict[str, Any]]
@@ -117,6 +118,17 @@ def test_f57_ctrl_c_exits_with_130_and_says_how_to_go_on(
     result = trimtab("run", write_manifest())
 
     assert result.exit_code == 130
+    assert "what is finished is kept in runs/digits, the same command goes on" in result.stderr
+
+
+def test_f57_sigterm_exits_with_143_and_says_how_to_go_on(
+    trimtab: RunCommand, write_manifest: WriteManifest, trainer: SetOutcome
+) -> None:
+    trainer(Terminated())
+
+    result = trimtab("run", write_manifest())
+
+    assert result.exit_code == 143
     assert "what is finished is kept in runs/digits, the same command goes on" in result.stderr
 
 

@@ -299,10 +299,16 @@ def make_pod(name: str, role: str, attempt: int, **status: Any) -> dict[str, Any
     return {
         "metadata": {"name": name, "labels": labels, "creationTimestamp": "2026-11-24T12:00:00Z"},
         "spec": {"nodeName": "node-1"},
-        "status": {"phase": "Running", **status},
+        "status": {
+            "phase": "Running",
+            "conditions": [{"type": "Ready", "status": "True"}],
+            **status,
+        },
     }
 
 
 def _is_own(raw: Mapping[str, Any]) -> bool:
-    owners = raw["metadata"].get("ownerReferences") or []
-    return any(owner.get("uid") == UID for owner in owners)
+    metadata = raw["metadata"]
+    labelled = (metadata.get("labels") or {}).get("trimtab.dev/job-uid") == UID
+    owners = metadata.get("ownerReferences") or []
+    return labelled or any(owner.get("uid") == UID for owner in owners)

@@ -4,6 +4,7 @@ Tests of tier A and above start it through `OperatorProcess`; times are shrunk, 
 minute in production takes seconds.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -16,10 +17,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cluster.access import Cluster
+from cluster.chaosproxy import ChaosProxy
 from cluster.processes import find_free_ports, wait_until
 from trimtab_codegen.deploy import build_operator_manifests
 
-__all__ = ["OperatorProcess", "install_rights", "running_operator"]
+__all__ = [
+    "OperatorProcess",
+    "install_rights",
+    "operator_behind",
+    "read_token",
+    "running_operator",
+]
 
 _NAMESPACE, _ACCOUNT = "trimtab-system", "trimtab-operator"
 _SECONDS = 40.0
@@ -31,6 +39,12 @@ def install_rights(cluster: Cluster) -> Path:
         if manifest["kind"] != "Deployment":
             cluster.api.apply(manifest)
     return cluster.account_kubeconfig(_NAMESPACE, _ACCOUNT)
+
+
+def read_token(kubeconfig: Path) -> str:
+    """Return the token of a kubeconfig with one user, for another file with another address."""
+    token: str = json.loads(kubeconfig.read_text())["users"][0]["user"]["token"]
+    return token
 
 
 @dataclass(slots=True)
@@ -63,6 +77,16 @@ class OperatorProcess:
             )
         if not wait_until(self._is_up, _SECONDS):
             raise TimeoutError(f"the operator does not answer: {self.read_log()[-2000:]}")
+
+    @property
+    def pid(self) -> int | None:
+        """Return the process that runs now; None where it was ended, or has ended by itself."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
+    def is_healthy(self) -> bool:
+        """Return whether `/healthz` says that all is well."""
+        return self._is_up()
 
     def stop(self) -> int:
         """Ask it to end, as the kubelet does, and return its exit status."""
@@ -109,6 +133,21 @@ def running_operator(cluster: Cluster, folder: Path, **settings: str) -> Iterato
     operator = OperatorProcess(
         kubeconfig=install_rights(cluster), log=folder / "operator.log", settings=settings
     )
+    operator.start()
+    try:
+        yield operator
+    finally:
+        operator.kill()
+
+
+@contextmanager
+def operator_behind(
+    proxy: ChaosProxy, folder: Path, name: str = "operator", **settings: str
+) -> Iterator[OperatorProcess]:
+    """Run an operator whose requests go through a proxy, for as long as the context is open."""
+    token = read_token(install_rights(proxy.cluster))
+    kubeconfig = proxy.kubeconfig(folder / f"{name}.kubeconfig", token)
+    operator = OperatorProcess(kubeconfig, folder / f"{name}.log", settings=settings)
     operator.start()
     try:
         yield operator

@@ -6,11 +6,13 @@ HTTP with the standard library and retries nothing.
 
 import http.client
 import json
+import select
 import ssl
+import threading
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.kinds import collection_path, object_path
@@ -38,6 +40,20 @@ class ApiRefusedError(RuntimeError):
         super().__init__(f"{code} {self.reason}: {self.message}")
 
 
+class _Plain(http.client.HTTPConnection):
+    """A connection that is closed with its thread, or with its client."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class _Secure(http.client.HTTPSConnection):
+    """The same over TLS."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 @dataclass(frozen=True, slots=True)
 class Api:
     """Requests to one API server as one user.
@@ -51,6 +67,7 @@ class Api:
     server: str
     token: str
     trust: str | None = None
+    _kept: threading.local = field(default_factory=threading.local, compare=False, repr=False)
 
     def get(self, kind: str, name: str, namespace: str | None = None) -> Manifest:
         """Return one object."""
@@ -158,10 +175,14 @@ class Api:
     def _exchange(
         self, method: str, path: str, text: str | None, headers: Mapping[str, str]
     ) -> str:
-        with closing(self._connect()) as connection:
+        connection = self._reuse()
+        try:
             connection.request(method, path, text and text.encode(), {**self._headers(), **headers})
             answer = connection.getresponse()
             content = answer.read().decode()
+        except BaseException:
+            connection.close()
+            raise
         if answer.status >= http.HTTPStatus.BAD_REQUEST:
             raise ApiRefusedError(answer.status, _status_of(content))
         return content
@@ -169,16 +190,26 @@ class Api:
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}", "Accept": "application/json"}
 
+    def _reuse(self) -> http.client.HTTPConnection:
+        """Return the connection of this thread; a new one would cost the server a key exchange."""
+        known: http.client.HTTPConnection | None = getattr(self._kept, "connection", None)
+        # What can be read between two answers is the server's good-bye.
+        if known is None or (known.sock is not None and select.select([known.sock], [], [], 0)[0]):
+            if known is not None:
+                known.close()
+            known = self._kept.connection = self._connect()
+        return known
+
     def _connect(self) -> http.client.HTTPConnection:
         address = urllib.parse.urlsplit(self.server)
         host = address.hostname or ""
         if address.scheme == "http":
-            return http.client.HTTPConnection(host, address.port, timeout=30)
+            return _Plain(host, address.port, timeout=30)
         context = ssl.create_default_context(cadata=self.trust)
         if self.trust is None:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        return http.client.HTTPSConnection(host, address.port, timeout=30, context=context)
+        return _Secure(host, address.port, timeout=30, context=context)
 
 
 def _strict(*, dry_run: bool) -> dict[str, str]:

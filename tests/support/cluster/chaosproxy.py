@@ -6,23 +6,28 @@ HTTP on this machine and runs in a thread of its own; what a fault is stands in 
 
 import asyncio
 import json
+import re
 import ssl
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Self, assert_never
 
-from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, web
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector, web
 
 from cluster.access import Cluster, write_kubeconfig
 from cluster.faults import Answer, EventChange, Fault, Loss, Seen, is_write
+from cluster.shifted_clock import shift_date, shift_stamps
 
 __all__ = ["ChaosProxy"]
 
 _LONGEST_LINE = 2**22
 _HOP_BY_HOP = {"accept-encoding", "connection", "content-length", "host", "transfer-encoding"}
 _START_SECONDS = 10
+_LIMIT = re.compile(r"limit=\d+")
 
 
 @dataclass(slots=True)
@@ -47,6 +52,10 @@ class ChaosProxy:
     cluster: Cluster
     requests: list[Seen] = field(default_factory=list)
     """All requests in the order in which they came."""
+    page: int | None = None
+    """Objects in a page of a list, whatever the client asks for; None leaves it to the client."""
+    ahead: timedelta = timedelta()
+    """By how much the server's clock is ahead of the client's, as both see it."""
     _armed: list[_Armed] = field(default_factory=list)
     _changes: list[tuple[str, EventChange]] = field(default_factory=list)
     _watches: list[web.Request] = field(default_factory=list)
@@ -106,6 +115,7 @@ class ChaosProxy:
         with self._lock:
             self._armed.clear()
             self._changes.clear()
+            self.page = None
 
     def cut_watches(self) -> None:
         """Break the connections of all watches."""
@@ -119,7 +129,13 @@ class ChaosProxy:
         self._loop.run_until_complete(self._stop(runner))
 
     async def _start(self) -> web.AppRunner:
-        self._session = ClientSession(timeout=ClientTimeout(total=None), read_bufsize=_LONGEST_LINE)
+        # One context for all requests: connections of another one are not used again.
+        trust = ssl.create_default_context(cadata=self.cluster.api.trust)
+        self._session = ClientSession(
+            connector=TCPConnector(ssl=trust, limit=0),
+            timeout=ClientTimeout(total=None),
+            read_bufsize=_LONGEST_LINE,
+        )
         app = web.Application(client_max_size=2**24)
         app.router.add_route("*", "/{path:.*}", self._handle)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -140,7 +156,7 @@ class ChaosProxy:
         await asyncio.gather(*pending, return_exceptions=True)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        seen = Seen(request.method, request.path, dict(request.query))
+        seen = await _look_at(request)
         fault = self._note(seen)
         if fault is None or fault.effect is None:
             return await self._forward(request, seen, fault)
@@ -181,15 +197,23 @@ class ChaosProxy:
             return _render(Answer(502, str(error)))
         if fault is not None:
             await _call(fault)
-        return web.Response(body=content, status=answer.status, headers=_kept(answer.headers))
+        content = shift_stamps(content, self.ahead)
+        return web.Response(body=content, status=answer.status, headers=self._headers(answer))
 
     def _ask(self, request: web.Request) -> "_Asked":
         if self._session is None:
             raise RuntimeError("the proxy is used outside of its context")
-        return _Asked(self._session, self.cluster, request)
+        path = request.raw_path
+        if self.page is not None:
+            path = _LIMIT.sub(f"limit={self.page}", path)
+        return _Asked(self._session, self.cluster, request, path, self.ahead)
+
+    def _headers(self, answer: ClientResponse) -> dict[str, str]:
+        kept = _kept(answer.headers)
+        return {**kept, "Date": shift_date(kept["Date"], self.ahead)} if self.ahead else kept
 
     async def _stream(self, request: web.Request, answer: ClientResponse) -> web.StreamResponse:
-        response = web.StreamResponse(status=answer.status, headers=_kept(answer.headers))
+        response = web.StreamResponse(status=answer.status, headers=self._headers(answer))
         await response.prepare(request)
         self._watches.append(request)
         try:
@@ -203,6 +227,7 @@ class ChaosProxy:
         return response
 
     def _changed(self, path: str, line: bytes) -> list[bytes]:
+        line = shift_stamps(line, self.ahead)
         with self._lock:
             changes = [change for part, change in self._changes if part in path]
         if not changes:
@@ -220,8 +245,17 @@ class ChaosProxy:
 class _Asked:
     """The request of a client, sent on to the server; a context with the server's answer."""
 
-    def __init__(self, session: ClientSession, cluster: Cluster, request: web.Request) -> None:
+    def __init__(
+        self,
+        session: ClientSession,
+        cluster: Cluster,
+        request: web.Request,
+        path: str,
+        ahead: timedelta,
+    ) -> None:
         self._session = session
+        self._path = path
+        self._ahead = ahead
         self._cluster = cluster
         self._request = request
         self._answer: ClientResponse | None = None
@@ -230,16 +264,27 @@ class _Asked:
         request = self._request
         self._answer = await self._session.request(
             request.method,
-            f"{self._cluster.api.server}{request.raw_path}",
-            data=await request.read(),
+            f"{self._cluster.api.server}{self._path}",
+            # An empty body would get a type, which the server refuses at a GET.
+            data=shift_stamps(await request.read(), -self._ahead) or None,
             headers=_kept(request.headers),
-            ssl=ssl.create_default_context(cadata=self._cluster.api.trust),
         )
         return self._answer
 
     async def __aexit__(self, *_: object) -> None:
         if self._answer is not None:
             self._answer.close()
+
+
+async def _look_at(request: web.Request) -> Seen:
+    return Seen(
+        request.method,
+        request.path,
+        dict(request.query),
+        token=request.headers.get("Authorization", "").rpartition(" ")[2],
+        at=time.monotonic(),
+        body=await request.text() if request.can_read_body else "",
+    )
 
 
 async def _call(fault: Fault) -> None:
@@ -260,7 +305,8 @@ def _render(answer: Answer) -> web.Response:
         "reason": answer.reason,
         "message": f"the proxy answered {answer.code} {answer.reason}".strip(),
     }
-    return web.json_response(status, status=answer.code, headers=answer.headers)
+    body = status if answer.body is None else answer.body
+    return web.json_response(body, status=answer.code, headers=answer.headers)
 
 
 def _break_off(request: web.Request) -> web.Response:

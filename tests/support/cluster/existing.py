@@ -18,10 +18,12 @@ from cluster.errors import ClusterStartError, MissingToolError
 from cluster.processes import Processes, find_free_ports
 from cluster.programs import program
 
-__all__ = ["IMAGE_VARIABLE", "given_kubeconfig", "use_existing"]
+__all__ = ["IMAGE_VARIABLE", "OPERATOR_VARIABLE", "given_kubeconfig", "use_existing"]
 
 IMAGE_VARIABLE = "TRIMTAB_TEST_IMAGE"
 """Names the trainer image that an existing cluster can pull."""
+OPERATOR_VARIABLE = "TRIMTAB_TEST_OPERATOR_IMAGE"
+"""Names the operator image that it can pull."""
 
 
 def given_kubeconfig() -> Path | None:
@@ -42,8 +44,9 @@ def use_existing(kubeconfig: Path, session: Path) -> Iterator[Cluster]:
         MissingToolError: KubeRay or the name of an image is missing.
         ClusterStartError: The cluster does not answer.
     """
-    if not os.environ.get(IMAGE_VARIABLE):
-        raise MissingToolError(f"with KUBECONFIG set {IMAGE_VARIABLE} must name the trainer image")
+    for variable in (IMAGE_VARIABLE, OPERATOR_VARIABLE):
+        if not os.environ.get(variable):
+            raise MissingToolError(f"with KUBECONFIG set {variable} must name an image")
     server, trust = _read_server(kubeconfig, session)
     (port,) = find_free_ports(1)
     api = Api(f"http://127.0.0.1:{port}", "")

@@ -1,5 +1,9 @@
-"""Faults between a client and the API server, as values; `chaosproxy` acts them out."""
+"""Faults between a client and the API server, as values; `chaosproxy` acts them out.
 
+Changes of events are plain functions, or small objects that remember what they have shown.
+"""
+
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,11 +15,16 @@ __all__ = [
     "EventChange",
     "Fault",
     "Loss",
+    "Replay",
     "Seen",
+    "both",
     "drop",
+    "drop_news",
+    "fail_once",
     "has_path",
     "is_write",
     "repeat",
+    "writes_in",
 ]
 
 
@@ -26,6 +35,11 @@ class Seen:
     method: str
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
+    token: str = ""
+    """Who asked, as the Authorization header says it, without its scheme."""
+    at: float = 0.0
+    """When, on a monotonic clock, in seconds."""
+    body: str = ""
 
     @property
     def is_watch(self) -> bool:
@@ -46,11 +60,19 @@ class Loss(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the client is told in place of the server's answer."""
+    """What the client is told in place of the server's answer.
+
+    Attributes:
+        code: HTTP status.
+        reason: Of the `Status` object.
+        headers: Further headers.
+        body: Sent as it is; None sends a `Status` object.
+    """
 
     code: int
     reason: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    body: Manifest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +110,16 @@ def has_path(part: str, method: str | None = None) -> Callable[[Seen], bool]:
     return lambda seen: part in seen.path and method in {None, seen.method}
 
 
+def writes_in(namespace: str) -> Callable[[Seen], bool]:
+    """Return a condition that chooses the writes in one namespace."""
+    return both(is_write, has_path(f"/namespaces/{namespace}/"))
+
+
+def both(first: Callable[[Seen], bool], second: Callable[[Seen], bool]) -> Callable[[Seen], bool]:
+    """Return a condition that holds where two do."""
+    return lambda seen: first(seen) and second(seen)
+
+
 def drop(_: Manifest) -> Sequence[Manifest]:
     """Keep an event from the client."""
     return ()
@@ -96,3 +128,39 @@ def drop(_: Manifest) -> Sequence[Manifest]:
 def repeat(event: Manifest) -> Sequence[Manifest]:
     """Show an event twice."""
     return (event, event)
+
+
+def drop_news(event: Manifest) -> Sequence[Manifest]:
+    """Keep an event from the client, but for bookmarks: the watch goes on as if nothing happened."""
+    return (event,) if event["type"] == "BOOKMARK" else ()
+
+
+class Replay:
+    """After each event of an object, shows once more how that object was when it was first seen.
+
+    What was deleted comes back in this way, as in a watch that was served from an old cache.
+    """
+
+    def __init__(self) -> None:
+        self._first: dict[str, Manifest] = {}
+
+    def __call__(self, event: Manifest) -> Sequence[Manifest]:
+        """Return the event, and after it an old one."""
+        uid = event["object"].get("metadata", {}).get("uid")
+        if uid is None:
+            return (event,)
+        old = self._first.setdefault(uid, copy.deepcopy(event["object"]))
+        return (event, {"type": "MODIFIED", "object": old})
+
+
+def fail_once(code: int) -> EventChange:
+    """Return a change that makes an ERROR of the next event, and lets all others pass."""
+    left = [code]
+
+    def fail(event: Manifest) -> Sequence[Manifest]:
+        if not left:
+            return (event,)
+        status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": left.pop()}
+        return ({"type": "ERROR", "object": {**status, "message": "told by the proxy"}},)
+
+    return fail

@@ -12,9 +12,15 @@ import pytest
 
 from cluster.access import Cluster
 from cluster.control_plane import ControlPlane, Network, start_controllers, start_servers
-from cluster.definitions import apply_definitions, own_definitions
-from cluster.existing import IMAGE_VARIABLE, given_kubeconfig, use_existing
-from cluster.images import KUBERAY_IMAGE, TRAINER_IMAGE
+from cluster.definitions import apply_definitions, kuberay_definitions, own_definitions
+from cluster.existing import (
+    IMAGE_VARIABLE,
+    OPERATOR_VARIABLE,
+    given_kubeconfig,
+    use_existing,
+)
+from cluster.images import KUBERAY_IMAGE, OPERATOR_IMAGE, TRAINER_IMAGE
+from cluster.installation import install_operator
 from cluster.kuberay import install_kuberay, start_kuberay
 from cluster.node import start_node
 from cluster.processes import Processes
@@ -28,7 +34,9 @@ __all__ = [
     "kuberay_plane",
     "kuberay_server",
     "make_namespace",
+    "node_operator",
     "node_server",
+    "ray_api_server",
     "simulated_nodes",
     "simulated_ray",
     "trainer_image",
@@ -63,6 +71,18 @@ def api_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane
 def api_server(api_plane: ControlPlane) -> Cluster:
     """The cluster of tier A, as tests use it."""
     return api_plane.cluster
+
+
+@pytest.fixture(scope="session")
+def ray_api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster of tier A that takes RayJobs, whose KubeRay the tests play."""
+    with Processes(tmp_path_factory.mktemp("tier-a-ray")) as processes:
+        plane = start_servers(processes, Network())
+        apply_definitions(plane.cluster.api, own_definitions())
+        # The others would cost most of the start, and nothing here reads them.
+        rayjobs = [path for path in kuberay_definitions() if path.stem == "ray.io_rayjobs"]
+        apply_definitions(plane.cluster.api, rayjobs)
+        yield plane.cluster
 
 
 @pytest.fixture(scope="session")
@@ -116,10 +136,18 @@ def node_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield plane.cluster
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def trainer_image() -> str:
     """The image that pods of tier N run."""
     return os.environ.get(IMAGE_VARIABLE, TRAINER_IMAGE)
+
+
+@pytest.fixture(scope="session")
+def node_operator(node_server: Cluster, trainer_image: str) -> Cluster:
+    """The cluster of tier N with the operator in it, installed as users do."""
+    image = os.environ.get(OPERATOR_VARIABLE, OPERATOR_IMAGE)
+    install_operator(node_server, image=image, trainer_image=trainer_image)
+    return node_server
 
 
 @pytest.fixture

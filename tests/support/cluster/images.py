@@ -1,8 +1,8 @@
 """Container images without an engine: archives that containerd imports, written from folders.
 
-The node makes three: the pause image and KubeRay's, each one static program, and a Python on
-Debian in which the packages of this checkout's environment are mounted, so that no package is
-copied and a change of the sources needs no new image.
+The node makes four: the pause image and KubeRay's, each one static program, and for trainer and
+operator a Python on Debian in which the packages of this checkout's environment are mounted, so
+that no package is copied and a change of the sources needs no new image.
 """
 
 import hashlib
@@ -23,19 +23,31 @@ from cluster.cache import cache_folder, hash_parts, hold_lock
 from cluster.errors import ClusterStartError, MissingToolError
 from cluster.programs import program
 
-__all__ = ["KUBERAY_IMAGE", "PAUSE_IMAGE", "TRAINER_IMAGE", "make_archives", "source_mounts"]
+__all__ = [
+    "KUBERAY_IMAGE",
+    "OPERATOR_IMAGE",
+    "PAUSE_IMAGE",
+    "TRAINER_IMAGE",
+    "make_archives",
+    "source_mounts",
+]
 
 PAUSE_IMAGE = "trimtab.test/pause:1"
 KUBERAY_IMAGE = "trimtab.test/kuberay:1"
 TRAINER_IMAGE = "trimtab.test/trainer:1"
+OPERATOR_IMAGE = "trimtab.test/operator:1"
 
 _ROOT = Path(__file__).parents[3]
 # Not below /tmp, where pods mount a folder of their own.
 _INSIDE = "/opt/trimtab/"
-_PATHS = [
-    f"{_INSIDE}{name}"
-    for name in ("packages", "api/src", "operator/src", "trainer-image/src", "cli/src")
-]
+_SOURCES = (
+    "api/src",
+    "operator/src",
+    "trainer-image/src",
+    "cli/src",
+    "tests/support/cluster/pod_code",
+)
+_PATHS = [f"{_INSIDE}{name}" for name in ("packages", *_SOURCES)]
 _PACKAGES = ("python3", "libstdc++6", "libgomp1", "ca-certificates", "wget")
 _RAY = "#!/usr/bin/python3\nfrom ray.scripts.scripts import main\n\nmain()\n"
 # Ray asks for the name of its user, and a random uid has none.
@@ -44,10 +56,9 @@ _USER = "ray:x:1000:1000::/tmp:/bin/bash\n"
 
 @dataclass(frozen=True, slots=True)
 class _Image:
-    """What an archive is made of: a root folder and what runs in it."""
+    """What runs in a root folder."""
 
     tag: str
-    root: Path
     entrypoint: Sequence[str] = ()
     environment: Mapping[str, str] | None = None
 
@@ -83,7 +94,7 @@ def make_archives() -> list[Path]:
         return [
             _static_archive(folder, PAUSE_IMAGE, program("pause")),
             _static_archive(folder, KUBERAY_IMAGE, program("kuberay")),
-            _trainer_archive(folder),
+            _python_archive(folder),
         ]
 
 
@@ -94,22 +105,26 @@ def _static_archive(folder: Path, tag: str, binary: Path) -> Path:
             target = Path(root) / "program"
             shutil.copy(binary, target)
             target.chmod(0o755)
-            _write_archive(path, _Image(tag, Path(root), ["/program"]))
+            _write_archive(path, Path(root), _Image(tag, ["/program"]))
     return path
 
 
-def _trainer_archive(folder: Path) -> Path:
-    path = folder / f"trainer-{hash_parts([*_PACKAGES, *_PATHS, _RAY, _USER])}.tar"
+def _python_archive(folder: Path) -> Path:
+    environment = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "PYTHONPATH": ":".join(_PATHS),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "LANG": "C.UTF-8",
+    }
+    images = (
+        _Image(TRAINER_IMAGE, environment=environment),
+        _Image(OPERATOR_IMAGE, ("python", "-m", "trimtab_operator"), environment),
+    )
+    path = folder / f"python-{hash_parts([*_PACKAGES, _RAY, _USER, repr(images)])}.tar"
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=folder) as root:
             _bootstrap(Path(root))
-            environment = {
-                "PATH": "/usr/local/bin:/usr/bin:/bin",
-                "PYTHONPATH": ":".join(_PATHS),
-                "PYTHONDONTWRITEBYTECODE": "1",
-                "LANG": "C.UTF-8",
-            }
-            _write_archive(path, _Image(TRAINER_IMAGE, Path(root), environment=environment))
+            _write_archive(path, Path(root), *images)
     return path
 
 
@@ -133,14 +148,29 @@ def _bootstrap(root: Path) -> None:
         shutil.rmtree(root / waste, ignore_errors=True)
 
 
-def _write_archive(path: Path, image: _Image) -> None:
+def _write_archive(path: Path, root: Path, *images: _Image) -> None:
+    """Write an archive of images that share one layer."""
     unfinished = path.with_suffix(".part")
     layer = path.with_suffix(".layer")
     with tarfile.open(layer, "w") as files:
-        files.add(image.root, arcname=".")
+        files.add(root, arcname=".")
     with layer.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
-    config: dict[str, Any] = {
+    entries = []
+    with tarfile.open(unfinished, "w") as archive:
+        for image in images:
+            text = json.dumps(_describe(image, digest)).encode()
+            name = f"{hashlib.sha256(text).hexdigest()}.json"
+            _add_bytes(archive, name, text)
+            entries.append({"Config": name, "RepoTags": [image.tag], "Layers": ["layer.tar"]})
+        _add_bytes(archive, "manifest.json", json.dumps(entries).encode())
+        archive.add(layer, arcname="layer.tar")
+    layer.unlink()
+    unfinished.rename(path)
+
+
+def _describe(image: _Image, digest: str) -> dict[str, Any]:
+    return {
         "architecture": "amd64",
         "os": "linux",
         "config": {
@@ -149,15 +179,6 @@ def _write_archive(path: Path, image: _Image) -> None:
         },
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
     }
-    text = json.dumps(config).encode()
-    config_name = f"{hashlib.sha256(text).hexdigest()}.json"
-    entry = {"Config": config_name, "RepoTags": [image.tag], "Layers": ["layer.tar"]}
-    with tarfile.open(unfinished, "w") as archive:
-        _add_bytes(archive, config_name, text)
-        _add_bytes(archive, "manifest.json", json.dumps([entry]).encode())
-        archive.add(layer, arcname="layer.tar")
-    layer.unlink()
-    unfinished.rename(path)
 
 
 def _add_bytes(archive: tarfile.TarFile, name: str, content: bytes) -> None:

@@ -36,6 +36,10 @@ _KINDS = {
     "ClusterRole": _Kind("rbac.authorization.k8s.io/v1", "clusterroles"),
     "ClusterRoleBinding": _Kind("rbac.authorization.k8s.io/v1", "clusterrolebindings"),
     "PriorityClass": _Kind("scheduling.k8s.io/v1", "priorityclasses"),
+    "MutatingAdmissionPolicy": _Kind("admissionregistration.k8s.io/v1", "mutatingadmissionpolicies"),
+    "MutatingAdmissionPolicyBinding": _Kind(
+        "admissionregistration.k8s.io/v1", "mutatingadmissionpolicybindings"
+    ),
     "CustomResourceDefinition": _Kind("apiextensions.k8s.io/v1", "customresourcedefinitions"),
     "OptimizationJob": _Kind("trimtab.dev/v1alpha1", "optimizationjobs"),
     "RayJob": _Kind("ray.io/v1", "rayjobs"),

@@ -20,7 +20,7 @@ _PERIOD_SECONDS = 0.2
 _LABEL = "trimtab.dev/simulated"
 # Addresses that are reserved for documentation: nothing is ever behind them, and nothing dials.
 _ADDRESSES = (f"198.51.100.{number}" for number in itertools.cycle(range(1, 255)))
-_HELD = {"waiting": {"reason": "ContainerCreating"}}
+_ON_ITS_WAY = "ContainerCreating"
 
 
 @dataclass(slots=True)
@@ -29,7 +29,7 @@ class SimulatedNodes:
 
     api: Api
     _ended: threading.Event = field(default_factory=threading.Event)
-    _holds: list[Callable[[Manifest], bool]] = field(default_factory=list)
+    _holds: list[tuple[Callable[[Manifest], bool], Manifest]] = field(default_factory=list)
     _thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
@@ -67,9 +67,18 @@ class SimulatedNodes:
         if ready:  # the node controller of a cluster would do so a little later
             self.api.patch("Node", name, {"spec": {"taints": None}})
 
-    def hold(self, chosen: Callable[[Manifest], bool]) -> None:
-        """Keep pods that a condition chooses from becoming ready, until `release`."""
-        self._holds.append(chosen)
+    def hold(
+        self, chosen: Callable[[Manifest], bool], reason: str = _ON_ITS_WAY, message: str = ""
+    ) -> None:
+        """Keep pods that a condition chooses from becoming ready, until `release`.
+
+        Args:
+            chosen: Tells of a pod whether it is held.
+            reason: What the kubelet says of its containers, such as `ErrImagePull`.
+            message: For people.
+        """
+        told = {"reason": reason, **({"message": message} if message else {})}
+        self._holds.append((chosen, {"waiting": told}))
 
     def release(self) -> None:
         """Let all pods become ready again."""
@@ -104,9 +113,11 @@ class SimulatedNodes:
             return  # it changed meanwhile; the next round sees how
 
     def _start(self, pod: Manifest) -> None:
-        if any(chosen(pod) for chosen in self._holds):
-            if "containerStatuses" not in pod["status"]:
-                self._write(pod, "Pending", _HELD, ready=False)
+        held = next((state for chosen, state in self._holds if chosen(pod)), None)
+        if held is not None:
+            known = [entry.get("state") for entry in pod["status"].get("containerStatuses", ())]
+            if held not in known:
+                self._write(pod, "Pending", held, ready=False)
             return
         self._write(pod, "Running", {"running": {"startedAt": _now()}}, ready=True)
 

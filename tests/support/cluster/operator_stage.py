@@ -1,0 +1,84 @@
+"""An operator behind a proxy, and what the scripts of a job leave where nothing goes wrong.
+
+Fault tests run a script with the fault and ask the stage what differs from the undisturbed run; that
+one is made once, at the first question.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from cluster.access import Cluster
+from cluster.chaosproxy import ChaosProxy
+from cluster.faults import writes_in
+from cluster.final_objects import compare, read_final
+from cluster.job_scripts import SCRIPTS
+from cluster.played_ray import PlayedRay
+from operator_process import OperatorProcess
+
+__all__ = ["Reference", "Stage"]
+
+_STILL = 4
+"""Looks in a row that must show the same."""
+_CONVERGED = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What an undisturbed run of a script wrote and left."""
+
+    writes: int
+    final: dict[str, str]
+    attempts: frozenset[str]
+
+
+@dataclass(slots=True)
+class Stage:
+    """One operator, on which scripts are run one after the other."""
+
+    cluster: Cluster
+    proxy: ChaosProxy
+    operator: OperatorProcess
+    _references: dict[str, Reference] = field(default_factory=dict)
+
+    def prepare(self, script: str, namespace: str) -> Reference:
+        """Return what a script leaves; run undisturbed in the namespace for the first time."""
+        if script not in self._references:
+            ray = PlayedRay(self.cluster, namespace)
+            SCRIPTS[script](ray)
+            final = self._settle(ray)
+            writes = self.proxy.count_writes(writes_in(namespace))
+            self._references[script] = Reference(writes, final, frozenset(ray.seen))
+            ray.delete_job()
+        return self._references[script]
+
+    def find_differences(self, script: str, ray: PlayedRay) -> tuple[str, ...]:
+        """Return what differs from the undisturbed run, once it has had its time to converge."""
+        reference = self._references[script]
+        equal: list[bool] = []
+
+        def stays_equal() -> bool:
+            equal.append(read_final(ray) == reference.final)
+            return all(equal[-_STILL:]) and len(equal) >= _STILL
+
+        ray.wait(stays_equal, _CONVERGED)
+        return tuple(_list_differences(reference, ray))
+
+    def _settle(self, ray: PlayedRay) -> dict[str, str]:
+        """Wait until nothing changes any more, and return what there is."""
+        last: list[dict[str, str]] = []
+
+        def is_still() -> bool:
+            last.append(read_final(ray))
+            return last[-2 * _STILL :].count(last[-1]) == 2 * _STILL
+
+        ray.wait(is_still)
+        return last[-1]
+
+
+def _list_differences(reference: Reference, ray: PlayedRay) -> Iterator[str]:
+    yield from compare(reference.final, read_final(ray))
+    if not ray.seen.keys() <= reference.attempts:
+        yield f"attempts {sorted(ray.seen)} instead of {sorted(reference.attempts)}"
+    for name, uids in ray.seen.items():
+        if len(uids) > 1:
+            yield f"RayJob {name} was made {len(uids)} times"
