@@ -59,9 +59,8 @@ class Call:
 
 
 def read_calls(lines: Iterable[str]) -> list[Call]:
-    """Return the calls of an audit log, in the order of their answers."""
-    calls = [_read_call(json.loads(line)) for line in lines if line.endswith("\n")]
-    return sorted(calls, key=lambda call: call.ended)
+    """Return the calls that the lines of an audit log hold, in the order of their answers."""
+    return [_read_call(json.loads(line)) for line in lines]
 
 
 def _read_call(event: Mapping[str, object]) -> Call:
@@ -99,12 +98,16 @@ class Activity:
         return [call for call in self.calls if call.account and not call.is_write]
 
     def list_latencies(self, jobs: Iterable[str]) -> list[float]:
-        """Return the ms from each job's creation to its first child's; jobs without one are not in it."""
+        """Return the ms from each job's creation to its first child's, where it has one.
+
+        Args:
+            jobs: Names without a hyphen; those of children are the job's, a hyphen and more.
+        """
         made = {call.name: call.ended for call in self.calls if _makes_job(call)}
         first: dict[str, float] = {}
         for call in self.calls:
             if call.account and call.is_write and call.is_done and call.resource != JOBS:
-                first.setdefault(call.name.partition(".")[0].rpartition("-")[0], call.ended)
+                first.setdefault(call.name.partition("-")[0], call.ended)
         return [_MILLISECONDS * (first[job] - made[job]) for job in jobs if job in first]
 
     def list_with_status(self) -> set[str]:

@@ -28,6 +28,8 @@ class ExitCode(IntEnum):
     """This machine, or the cluster, lacks what the command needs."""
     INTERRUPTED = 130
     """Stopped by Ctrl-C."""
+    TERMINATED = 143
+    """Stopped by SIGTERM."""
 
 
 class RunRefusedError(Exception):

@@ -159,6 +159,8 @@ def _build_copy_pod(job: ClusterJob, place: ResultPlace, name: str, image: str) 
         "spec": {
             "restartPolicy": "Never",
             "activeDeadlineSeconds": 3600,
+            # `sleep` does not listen, and whoever deletes the pod would wait for it.
+            "terminationGracePeriodSeconds": 1,
             "automountServiceAccountToken": False,
             "securityContext": {
                 "runAsNonRoot": True,

@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from trimtab_api.labels import ANNOTATION_IMAGE
 from trimtab_cli.access import AbstractCluster, ClusterError, job_path
 from trimtab_cli.jobs import ClusterJob, read_job
 from trimtab_cli.rendering.structured import OutputFormat, render_structured
@@ -80,14 +81,10 @@ def _describe(outcome: Outcome) -> dict[str, Any]:
 
 
 def _find_image(cluster: AbstractCluster, job: ClusterJob) -> str | None:
-    """Return the image that the job ran with; None where its RayJob is gone or not to be seen."""
-    ray_job = job.status.cluster.ray_job if job.status.cluster else None
-    if not ray_job:
-        return None
-    path = f"/apis/ray.io/v1/namespaces/{job.namespace}/rayjobs/{ray_job}"
+    """Return the image that the job ran with; None where that is not to be seen."""
+    name = f"{job.name}-a{job.status.attempt or 1}"
     try:
-        spec = cluster.read(path)["spec"]
-        head = spec["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
-        return str(head["containers"][0]["image"])
-    except (ClusterError, KeyError, IndexError):
+        config = cluster.read(f"/api/v1/namespaces/{job.namespace}/configmaps/{name}")
+        return str(config["metadata"]["annotations"][ANNOTATION_IMAGE])
+    except (ClusterError, KeyError, TypeError):
         return None

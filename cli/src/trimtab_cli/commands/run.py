@@ -16,6 +16,7 @@ from trimtab_cli.exit_codes import ExitCode, RunRefusedError, exit_code_of
 from trimtab_cli.manifests import read_manifest
 from trimtab_cli.rendering.findings import print_findings
 from trimtab_cli.rendering.tables import print_result
+from trimtab_cli.termination import Terminated, terminable
 
 __all__ = ["run"]
 
@@ -41,21 +42,22 @@ def run(
     """Search, train, prune, quantize, export and benchmark on this machine.
 
     Run again, an unfinished folder goes on where it stopped. Exit codes: 0 goals met, 2 bad input,
-    3 goals missed, 4 job failed, 5 environment missing, 130 interrupted.
+    3 goals missed, 4 job failed, 5 environment missing, 130 interrupted, 143 terminated.
     """
     job = _read_single_job(file)
     folder = output or Path("runs") / job.metadata.name
     typer.echo(f"{job.metadata.name}: running in {folder}")
     try:
-        report = _load_trainer()(
-            job, folder=folder, code_dir=file.parent, data_root=_DATA_ROOT, fresh=fresh
-        )
+        with terminable():
+            report = _load_trainer()(
+                job, folder=folder, code_dir=file.parent, data_root=_DATA_ROOT, fresh=fresh
+            )
     except RunRefusedError as error:
         _stop(str(error), error.exit_code)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         _stop(
             f"stopped; what is finished is kept in {folder}, the same command goes on from there",
-            ExitCode.INTERRUPTED,
+            ExitCode.TERMINATED if isinstance(error, Terminated) else ExitCode.INTERRUPTED,
         )
     print_result(report, folder)
     raise typer.Exit(exit_code_of(report))

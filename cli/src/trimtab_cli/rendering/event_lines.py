@@ -11,7 +11,13 @@ from trimtab_api.reports import CandidateReport, TrialReport
 from trimtab_api.stages import StageName, StageState
 from trimtab_api.v1alpha1._types import Scalar
 from trimtab_api.v1alpha1.status import TrialState
-from trimtab_api.wording import name_rejection, render_metric, render_scalar, render_seconds
+from trimtab_api.wording import (
+    name_rejection,
+    render_metric,
+    render_scalar,
+    render_seconds,
+    render_share,
+)
 from trimtab_cli.rendering.run_state import RunState
 from trimtab_trainer.reporting._base import (
     CandidateMeasured,
@@ -133,7 +139,7 @@ def _describe_start(event: StageStarted) -> str:
 
 
 def _describe_progress(event: StageProgress, metric: str) -> str:
-    share = f" {event.done / event.total:.0%}" if event.total else ""
+    share = f" {render_share(event.done / event.total)}" if event.total else ""
     value = event.metrics.get(metric)
     figure = "" if value is None else f", {metric} {render_metric(metric, value)}"
     return f"{event.stage}{share}: {event.message}{figure}"
