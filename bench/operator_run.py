@@ -16,6 +16,7 @@ from typing import Any
 
 from bench.audit_log import POLICY, Activity, Call, read_calls
 from bench.operator_ways import running
+from bench.played_kuberay import playing_kuberay
 from bench.process_usage import Usage, read_usage
 from cluster.access import Cluster
 from cluster.control_plane import Network, start_servers
@@ -26,6 +27,7 @@ __all__ = ["Load", "Measured", "measure"]
 
 _NAMESPACE = "bench"
 _MILLISECONDS = 1000
+# Ours holds back figures of a status for 15 s.
 _QUIET_SECONDS = 18.0
 _LONGEST_SECONDS = 900.0
 
@@ -130,7 +132,11 @@ def measure(way: str, load: Load) -> Measured:
         ClusterStartError: The servers did not start.
         ApiRefusedError: The server did not take a job.
     """
-    with _fresh_server() as (cluster, log), running(way, cluster) as process:
+    with (
+        _fresh_server() as (cluster, log),
+        playing_kuberay(cluster, _NAMESPACE),
+        running(way, cluster) as process,
+    ):
         run = _Run(cluster, log, lambda: read_usage(process))
         # What is loaded at the first use is loaded now.
         run.give(["warm0", "warm1"], 0)
@@ -177,6 +183,7 @@ class _Run:
                 time.sleep(pause)
 
         def is_done() -> bool:
+            self.usage()  # an operator that ended is not waited for
             return set(names) <= Activity(self._read()).list_with_status()
 
         if not wait_until(_Seldom(is_done), _LONGEST_SECONDS):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench.support_path import SUPPORT
 from cluster.access import Cluster
-from cluster.processes import find_free_ports, wait_until
+from cluster.processes import dies_with_parent, find_free_ports, wait_until
 from operator_process import install_rights
 
 __all__ = ["CREATE", "EVENT", "OURS", "WAYS", "running"]
@@ -63,7 +63,10 @@ def running(way: str, cluster: Cluster) -> Iterator[int]:
     environment = {**os.environ, **program.settings, "KUBECONFIG": str(program.kubeconfig)}
     with (cluster.folder / "operator.log").open("ab") as log:
         process = subprocess.Popen(
-            program.command, env=environment, stdout=log, stderr=subprocess.STDOUT
+            [*dies_with_parent(), *program.command],
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
         )
         try:
             if not wait_until(lambda: _answers(process, port), _START_SECONDS):

@@ -29,11 +29,14 @@ def read_usage(process: int) -> Usage:
     """Return the usage of a process by its id.
 
     Raises:
-        OSError: It has ended.
+        OSError: It has ended, or waits for its end to be noticed.
     """
     folder = Path("/proc", str(process))
     stat, status = ((folder / name).read_text(encoding="utf-8") for name in ("stat", "status"))
-    return parse_usage(stat, status, os.sysconf("SC_CLK_TCK"))
+    usage = parse_usage(stat, status, os.sysconf("SC_CLK_TCK"))
+    if not usage.resident_mib:
+        raise ProcessLookupError(f"process {process} has ended")
+    return usage
 
 
 def parse_usage(stat: str, status: str, ticks: int) -> Usage:

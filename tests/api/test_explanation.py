@@ -258,10 +258,7 @@ def test_a_candidate_without_a_file_for_the_target_says_why() -> None:
 
 
 def test_layers_kept_float_are_the_reason_where_a_runtime_knows_no_such_exception() -> None:
-    asked = make_spec(
-        runtime="openvino",
-        quantize={"method": "Cast", "weights": "fp16", "keepFloat": ["stem.*"]},
-    )
+    asked = make_spec(runtime="openvino", profile="mobile", quantize={"keepFloat": ["stem.*"]})
     unbuilt = candidate("dense-fp16", size_mib=None, latency_p50_ms=None)
     assert explain([DENSE, unbuilt], asked)["dense-fp16"] == (
         "Unbuilt",

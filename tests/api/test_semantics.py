@@ -280,6 +280,19 @@ def on_target(target: dict[str, object], **quantize: object) -> dict[str, object
             "spec.stages.quantize.method",
             "must be Cast: no rung of the targets' ladders runs in torch on cpu",
         ),
+        (
+            on_target({"runtime": "openvino"}, method="Cast", keepFloat=["fc"]),
+            "spec.stages.quantize.keepFloat",
+            "must be empty with Cast where a target or stages.export.formats wants openvino",
+        ),
+        (
+            {
+                **on_target({}, method="Cast", keepFloat=["fc"]),
+                "spec.stages.export": {"formats": ["openvino"]},
+            },
+            "spec.stages.quantize.keepFloat",
+            "must be empty with Cast where a target or stages.export.formats wants openvino",
+        ),
     ],
 )
 def test_what_no_target_runs_is_found(
@@ -297,6 +310,8 @@ def test_what_no_target_runs_is_found(
     [
         on_target({"runtime": "torch"}, method="Cast", activations="fp16"),
         on_target({"runtime": "openvino"}, method="Cast", activations="bf16"),
+        on_target({"runtime": "openvino"}, method="Static", keepFloat=["fc"]),
+        on_target({}, method="Cast", keepFloat=["fc"]),
         on_target({"runtime": "openvino", "profile": "gpu-edge", "device": "cpu"}),
         on_target({"runtime": "torch", "profile": "mobile"}),
         {

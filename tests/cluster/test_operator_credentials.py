@@ -18,6 +18,7 @@ from operator_process import OperatorProcess, install_rights, read_token
 pytestmark = pytest.mark.cluster_a
 
 SECONDS = 40.0
+WATCHED = {"/apis/ray.io/v1/rayjobs", "/api/v1/configmaps"}
 NEW_START = "the watches start anew"
 
 
@@ -50,6 +51,11 @@ def write_whole(path: Path, text: str) -> None:
     new.replace(path)
 
 
+def list_watched(proxy: ChaosProxy, token: str) -> set[str]:
+    requests = list(proxy.requests)
+    return {seen.path for seen in requests if seen.is_watch and seen.token == token}
+
+
 @pytest.mark.parametrize("late", [False, True], ids=["at once", "late"])
 @pytest.mark.parametrize("writer", [write_in_config, write_in_file], ids=["config", "file"])
 def test_f10_a_new_token_is_taken_without_a_restart(
@@ -79,10 +85,7 @@ def test_f10_a_new_token_is_taken_without_a_restart(
             pid = operator.pid
             ray.cluster.api.create(make_job(ray.namespace))
             assert ray.wait(lambda: ray.read_status().get("state") == "Running", SECONDS)
-            watched = {
-                seen.path for seen in list(proxy.requests) if seen.is_watch and seen.token == new
-            }
-            assert {"/apis/ray.io/v1/rayjobs", "/api/v1/configmaps"} <= watched
+            assert wait_until(lambda: list_watched(proxy, new) >= WATCHED, SECONDS)
             assert operator.pid == pid
             # kopf logs in again by itself, but for a token that it knows to be refused.
             assert late or NEW_START not in operator.read_log()

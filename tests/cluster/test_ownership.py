@@ -1,7 +1,6 @@
 """What others own in a child is theirs and is named; what is taken from a child comes back."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,6 +52,13 @@ def read_uid(job: WatchedJob, kind: str, name: str) -> str:
     return str(found.get("metadata", {}).get("uid", ""))
 
 
+def delete_and_wait(job: WatchedJob, kind: str, name: str) -> None:
+    """Delete a child and wait for another one in its place."""
+    uid = read_uid(job, kind, name)
+    job.cluster.api.delete(kind, name, job.namespace, propagationPolicy="Background")
+    job.wait(lambda: read_uid(job, kind, name) not in {"", uid})
+
+
 def count_tries(operator: OperatorProcess, job: WatchedJob) -> int:
     """Return how many passes over a job have failed so far."""
     lines = operator.read_log().splitlines()
@@ -60,22 +66,18 @@ def count_tries(operator: OperatorProcess, job: WatchedJob) -> int:
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "fields", "field"),
+    ("child", "fields", "field"),
     [
-        ("RayJob", "digits-a1", {"spec": {"ttlSecondsAfterFinished": 300}}, "ttlSeconds"),
-        ("ConfigMap", "digits-progress", {"data": {"control.json": "{}"}}, "control.json"),
-        ("Role", "digits-progress", {"rules": [FOREIGN_RULE]}, ".rules"),
-        ("NetworkPolicy", "digits-ray", {"spec": {"policyTypes": ["Egress"]}}, "policyTypes"),
+        ("RayJob/digits-a1", {"spec": {"ttlSecondsAfterFinished": 300}}, "ttlSeconds"),
+        ("ConfigMap/digits-progress", {"data": {"control.json": "{}"}}, "control.json"),
+        ("Role/digits-progress", {"rules": [FOREIGN_RULE]}, ".rules"),
+        ("NetworkPolicy/digits-ray", {"spec": {"policyTypes": ["Egress"]}}, "policyTypes"),
     ],
 )
 def test_f16_a_field_that_another_manager_owns_is_named_and_stays_his(
-    job: WatchedJob,
-    operator: OperatorProcess,
-    kind: str,
-    name: str,
-    fields: dict[str, Any],
-    field: str,
+    job: WatchedJob, operator: OperatorProcess, child: str, fields: dict[str, Any], field: str
 ) -> None:
+    kind, _, name = child.partition("/")
     metadata = {"name": name, "namespace": job.namespace}
     bare = {"apiVersion": VERSIONS[kind], "kind": kind, "metadata": metadata}
     rayjob = read_uid(job, "RayJob", "digits-a1")
@@ -137,9 +139,7 @@ def test_f17_each_deleted_child_is_made_again_under_the_running_driver(job: Watc
     for kind, name in sorted(job.children()):
         if kind == "RayJob":
             continue
-        uid = read_uid(job, kind, name)
-        job.cluster.api.delete(kind, name, job.namespace)
-        job.wait(lambda: read_uid(job, kind, name) not in {"", uid})
+        delete_and_wait(job, kind, name)
     job.wait(lambda: bool(job.events("ChildRestored")))
     assert read_uid(job, "RayJob", "digits-a1") == rayjob
     assert job.status()["attempt"] == 1
@@ -164,8 +164,6 @@ def test_f17_a_deleted_job_of_a_target_measures_again(
     job.end()
     job.play(jobDeploymentStatus="Complete", jobStatus="SUCCEEDED")
     job.wait(lambda: read_uid(job, "Job", "digits-t-pi") != "")
-    uid = read_uid(job, "Job", "digits-t-pi")
-    job.cluster.api.delete("Job", "digits-t-pi", job.namespace, propagationPolicy="Background")
-    job.wait(lambda: read_uid(job, "Job", "digits-t-pi") not in {"", uid})
+    delete_and_wait(job, "Job", "digits-t-pi")
     job.report_target("pi")
     job.wait_for("Complete", "True/Finished")

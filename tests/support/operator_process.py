@@ -6,7 +6,6 @@ minute in production takes seconds.
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import urllib.error
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from cluster.access import Cluster
 from cluster.chaosproxy import ChaosProxy
-from cluster.processes import find_free_ports, wait_until
+from cluster.processes import dies_with_parent, find_free_ports, wait_until
 from trimtab_codegen.deploy import build_operator_manifests
 
 __all__ = [
@@ -71,7 +70,7 @@ class OperatorProcess:
         }
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*_dies_with_parent(), sys.executable, "-m", "trimtab_operator"],
+                [*dies_with_parent(), sys.executable, "-m", "trimtab_operator"],
                 env=environment,
                 stderr=log,
             )
@@ -119,12 +118,6 @@ class OperatorProcess:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
-
-
-def _dies_with_parent() -> list[str]:
-    """Return the prefix by which the kernel ends the operator where the tests were killed."""
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
 
 
 @contextmanager

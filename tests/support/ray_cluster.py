@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +14,7 @@ __all__ = ["ray_cluster", "ray_worker"]
 
 _HOST = "127.0.0.1"
 _GRACE_SECONDS = 30
-_START_SECONDS = 120
-_LOOK_SECONDS = 0.2
+_READY = b"Ray runtime started"
 
 
 @contextmanager
@@ -32,18 +30,22 @@ def ray_cluster(*, cpus: int) -> Iterator[str]:
     # Sockets lie in this folder, and their paths must be short.
     folder = tempfile.mkdtemp(prefix="trimtab-ray-")
     try:
-        with _started([*head, "--temp-dir", folder]):
-            _wait_for(port)
-            with ray_worker(address, cpus=cpus):
-                yield address
+        with _started([*head, "--temp-dir", folder]), ray_worker(address, cpus=cpus):
+            yield address
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def ray_worker(address: str, *, cpus: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run one more worker of a cluster; yield what is the first process of a worker's container."""
-    with _started(["--address", address, "--num-cpus", str(cpus)], drain=20) as process:
+def ray_worker(address: str, *, cpus: int, drain: int = 20) -> Iterator[subprocess.Popen[bytes]]:
+    """Run one more worker of a cluster; yield what is the first process of a worker's container.
+
+    Args:
+        address: Of the cluster.
+        cpus: Cores that it offers.
+        drain: Seconds for which it lets work end when it is asked to end itself.
+    """
+    with _started(["--address", address, "--num-cpus", str(cpus)], drain=drain) as process:
         yield process
 
 
@@ -54,23 +56,9 @@ def _find_free_port() -> int:
         return port
 
 
-def _wait_for(port: int) -> None:
-    """Wait until something listens, as Kubernetes does before it lets anyone join."""
-    limit = time.monotonic() + _START_SECONDS
-    while True:
-        try:
-            socket.create_connection((_HOST, port), timeout=1).close()
-        except OSError:
-            if time.monotonic() > limit:
-                raise
-            time.sleep(_LOOK_SECONDS)
-        else:
-            return
-
-
 @contextmanager
 def _started(arguments: list[str], *, drain: int = 0) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `ray start`, which waits for its processes and ends them with itself.
+    """Run `ray start`, which waits for its processes and ends them with itself, until it is ready.
 
     Args:
         arguments: Of the command.
@@ -82,14 +70,29 @@ def _started(arguments: list[str], *, drain: int = 0) -> Iterator[subprocess.Pop
         env={
             **os.environ,
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_raylet_start_wait_time_s": "180",
             "RAY_USAGE_STATS_REPORT_URL": "off",
             "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": str(drain),
         },
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(_GRACE_SECONDS)
+    with process:
+        try:
+            _wait_until_ready(process)
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(_GRACE_SECONDS)
+            finally:
+                process.kill()
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes]) -> None:
+    said = []
+    for line in process.stdout or ():
+        said.append(line)
+        if _READY in line:
+            return  # the few lines that follow fit into the pipe
+    raise RuntimeError(b"".join(said).decode())

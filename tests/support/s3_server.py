@@ -10,7 +10,7 @@ import pytest
 
 from cluster.processes import Processes, find_free_ports
 from cluster.programs import program
-from trimtab_trainer.storage.mirror import detach_mirrors
+from mirrors import detach_mirrors
 from trimtab_trainer.storage.objects import ObjectAccess, ObjectStore
 
 __all__ = ["Bucket", "S3Server", "bucket", "s3_server"]

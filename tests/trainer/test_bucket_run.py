@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from job_runs import make_search_job
+from mirrors import detach_mirrors
 from ray_cluster import ray_cluster
 from s3_server import Bucket, bucket, s3_server
 from trimtab_api.labels import KEY_PROGRESS
@@ -18,7 +19,6 @@ from trimtab_trainer.cluster_pod import PodSettings
 from trimtab_trainer.cluster_run import DriverExit, drive
 from trimtab_trainer.reporting.kubernetes import KubernetesReporter
 from trimtab_trainer.reporting.progress_view import Identity, ProgressView
-from trimtab_trainer.storage.mirror import detach_mirrors
 
 __all__ = ["bucket", "s3_server"]
 

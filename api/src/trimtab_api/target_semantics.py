@@ -4,11 +4,20 @@ Called by `semantics`. It judges the expanded job, since a profile chooses what 
 blames the field that the manifest has.
 """
 
+import json
 from collections.abc import Iterator
 
 from trimtab_api.defaults import DETECTED_PROFILE, expand_job
 from trimtab_api.findings import Finding
-from trimtab_api.techniques import Technique, can_run, plan_techniques, runs_on, takes
+from trimtab_api.techniques import (
+    Technique,
+    can_run,
+    plan_formats,
+    plan_techniques,
+    runs_on,
+    takes,
+)
+from trimtab_api.v1alpha1.export import ExportFormat
 from trimtab_api.v1alpha1.goals import Runtime, Target, TargetDevice
 from trimtab_api.v1alpha1.job import OptimizationJob, Spec
 from trimtab_api.v1alpha1.quantize import Quantize, QuantizeMethod
@@ -27,6 +36,7 @@ def check_targets(job: OptimizationJob) -> Iterator[Finding]:
     quantize = spec.stages.quantize
     if quantize is None or targets:
         return
+    yield from _check_kept_layers(quantize, spec)
     techniques = plan_techniques(spec, linear_share=None)
     if any(runs_on(technique, target) for technique in techniques for target in spec.targets):
         return
@@ -57,6 +67,19 @@ def _check_batches(spec: Spec) -> Iterator[Finding]:
         "false",
         f"must be true where the batch sizes of targets differ: {named}",
     )
+
+
+def _check_kept_layers(quantize: Quantize, spec: Spec) -> Iterator[Finding]:
+    """Cast alone writes such files of the whole network; within Auto other rungs are left."""
+    if quantize.method is not QuantizeMethod.CAST or not quantize.keep_float:
+        return
+    if ExportFormat.OPENVINO in plan_formats(spec):
+        yield Finding(
+            (*_AT_QUANTIZE, "keepFloat"),
+            json.dumps(list(quantize.keep_float)),
+            "must be empty with Cast where a target or stages.export.formats wants openvino, which"
+            " stores the weights of all layers in 16 bits",
+        )
 
 
 def _blame(

@@ -3,9 +3,13 @@
 import asyncio
 from typing import Any
 
+import pytest
+from aiohttp import web
+
 from fake_cluster import FakeCluster, open_client, serve_cluster
 from trimtab_operator.cluster.cache import JobKey, WatchCache
 from trimtab_operator.cluster.client import Client
+from trimtab_operator.cluster.errors import UnavailableError
 from trimtab_operator.cluster.kinds import OPTIMIZATION_JOB, POD, RAY_JOB, WATCHED_KINDS
 from trimtab_operator.cluster.resync import Resync
 
@@ -110,5 +114,21 @@ def test_f02_one_lost_event_makes_no_watch_blind() -> None:
         await resync.run()
         await resync.run()
         assert resync.blind_seconds() == 0.0
+
+    run(scenario)
+
+
+def test_f08_a_kind_that_cannot_be_listed_does_not_hide_the_others() -> None:
+    async def scenario(cluster: FakeCluster, client: Client, cache: WatchCache) -> None:
+        fill(cluster, cache)
+        cluster.add(POD, make_pod("worker"))
+        busy = web.Response(status=503)
+        cluster.answer = lambda call: busy if call.path.endswith("/rayjobs") else None
+        resync = Resync(client, cache)
+        assert await resync.run() == {JOB}
+        assert len(resync.failures) == 1
+        cluster.answer = lambda _: web.Response(status=503)
+        with pytest.raises(UnavailableError):
+            await resync.run()
 
     run(scenario)

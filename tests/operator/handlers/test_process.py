@@ -9,6 +9,7 @@ from kopf._core.engines.peering import detect_own_id
 
 from trimtab_operator.cluster.cache import JobKey, WatchCache
 from trimtab_operator.cluster.kinds import CHILD_KINDS, POD, WATCHED_KINDS
+from trimtab_operator.handlers import process
 from trimtab_operator.handlers.process import (
     Machinery,
     build_kopf_settings,
@@ -77,6 +78,13 @@ def test_f05_kopf_tries_for_more_than_two_minutes_and_differently_each_time() ->
     first, second = list(pauses), list(pauses)
     assert sum(first) > 100
     assert first != second
+
+
+def test_kopf_copies_and_remembers_nothing_of_what_it_saw() -> None:
+    storage = build_kopf_settings(70.0).persistence.diffbase_storage
+    body = kopf.Body(make_pod())
+    assert storage.build(body=body) == {}
+    assert storage.fetch(body=body) is None
 
 
 def find_handler(registry: kopf.OperatorRegistry, part: str, name: str) -> Any:
@@ -149,20 +157,59 @@ def test_it_runs_as_a_user_that_has_no_name(monkeypatch: pytest.MonkeyPatch) -> 
     def refuse() -> str:
         raise KeyError("getpwuid(): uid not found: 65532")
 
-    async def say_who_runs(**_: Any) -> None:
+    async def say_who_runs(**_: Any) -> list[asyncio.Task[None]]:
         monkeypatch.setattr("getpass.getuser", refuse)
         identities.append(detect_own_id(manual=False))
+        return [asyncio.create_task(asyncio.sleep(0))]
 
-    class IdleQueue(StubQueue):
-        async def run(self, _: int) -> None:
-            await asyncio.Event().wait()
+    async def wait_for_all(roots: list[asyncio.Task[None]], **_: Any) -> None:
+        await asyncio.wait(roots)
 
     identities: list[str] = []
     monkeypatch.setenv("POD_ID", "")  # so that it is taken away again
     monkeypatch.delenv("POD_ID")
-    monkeypatch.setattr(kopf, "operator", say_who_runs)
+    monkeypatch.setattr(kopf, "spawn_tasks", say_who_runs)
+    monkeypatch.setattr(kopf, "run_tasks", wait_for_all)
+    asyncio.run(run_operator(make_idle(), health_port=0))
+    assert identities == ["trimtab-operator"]
+
+
+class IdleQueue(StubQueue):
+    async def run(self, _: int) -> None:
+        await asyncio.Event().wait()
+
+
+def make_idle() -> Machinery:
+    """Return the machinery of an operator that has nothing to do."""
     machinery, _, resync = make_machinery()
     queue: Any = IdleQueue()
-    idle = Machinery(cache=machinery.cache, queue=queue, resync=resync, resync_seconds=60.0)
-    asyncio.run(run_operator(idle, health_port=0))
-    assert identities == ["trimtab-operator"]
+    return Machinery(cache=machinery.cache, queue=queue, resync=resync, resync_seconds=60.0)
+
+
+def test_f20_a_watch_that_fails_is_told_although_another_keeps_kopf_from_ending(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended: list[str] = []
+
+    async def fail() -> None:
+        raise RuntimeError("404 page not found")
+
+    async def hang() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("the other watch")
+
+    async def start(**_: Any) -> list[asyncio.Task[None]]:
+        return [asyncio.create_task(fail()), asyncio.create_task(hang())]
+
+    async def wait_for_all(roots: list[asyncio.Task[None]], **_: Any) -> None:
+        await asyncio.wait(roots)
+
+    monkeypatch.setattr(kopf, "spawn_tasks", start)
+    monkeypatch.setattr(kopf, "run_tasks", wait_for_all)
+    monkeypatch.setattr(process, "_END_SECONDS", 0.05)
+    monkeypatch.setattr(process, "_MOST_FAILURES", 1)
+    with pytest.raises(RuntimeError, match="404"):
+        asyncio.run(run_operator(make_idle(), health_port=0))
+    assert ended == ["the other watch"]

@@ -9,7 +9,9 @@ from trimtab_api.events import EventReason
 from trimtab_api.progress import Outcome, OutcomeResult, parse_control
 from trimtab_api.v1alpha1.conditions import FailedReason
 from trimtab_api.v1alpha1.status import TrialCounts
+from trimtab_operator.reconcile.attempts import parse_record
 from trimtab_operator.reconcile.verdict import Phase
+from trimtab_operator.resources.configmaps import ANNOTATION_RECORD
 
 
 def running(**spec: Any) -> JobWorld:
@@ -545,3 +547,19 @@ def test_f45_an_outcome_of_an_older_attempt_ends_nothing() -> None:
     world.start(2)
     world.tell(make_report(1, outcome=Outcome(result=OutcomeResult.SUCCEEDED)))
     assert world.settle().verdict.phase is Phase.RUNNING
+
+
+def test_f01_an_operator_that_died_between_rayjob_and_configmap_remembers_the_attempt() -> None:
+    world = running()
+    world.end(1, deployment="Failed", reason="AppFailed", job="FAILED")
+    world.settle()
+    world.wait(world.settings.longest_backoff + 1)
+    world.step(most_actions=2)
+    assert world.names("RayJob") == ["digits-a1", "digits-a2"]
+    assert "digits-a2" not in world.names("ConfigMap")
+    world.settle()
+    annotation = world.objects["ConfigMap", "digits-a2"]["metadata"]["annotations"]
+    record = parse_record(annotation[ANNOTATION_RECORD])
+    assert record.failures == 1
+    assert record.fingerprint
+    assert record.active_seconds > 0

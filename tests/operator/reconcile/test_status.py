@@ -7,6 +7,7 @@ import pytest
 
 from job_world import UID, JobWorld, make_manifest, make_report
 from progress_builder import make_progress
+from trimtab_api.events import EventReason
 from trimtab_api.progress import Outcome, OutcomeResult
 from trimtab_api.progress import Problem as Reported
 from trimtab_api.stages import StageName, StageState
@@ -51,6 +52,15 @@ def test_a_condition_keeps_its_time_until_its_status_changes() -> None:
     ready = world.condition("ClusterReady")
     assert ready is not None
     assert ready.last_transition_time > since[ConditionType.CLUSTER_READY]
+
+
+def test_the_pass_that_makes_a_cluster_already_says_what_the_next_one_sees() -> None:
+    first = compute(JobWorld())
+    assert first.cluster is not None
+    assert first.cluster.workers_ready == 0
+    world = JobWorld()
+    world.settle()
+    assert world.status.cluster == first.cluster
 
 
 def test_each_type_of_condition_is_there_once() -> None:
@@ -208,3 +218,13 @@ def test_f30_an_attempt_that_the_server_refuses_is_told_of_but_not_counted() -> 
     assert ConditionType.DEGRADED not in said
     assert status.message == f"PodsRefused: {refusal.message}"
     assert status.attempt is None
+
+
+def test_f52_what_a_driver_says_of_itself_is_told_as_an_event_once() -> None:
+    world = running()
+    told = Reported(reason=DegradedReason.STORAGE_FULL, message="2 records wait")
+    for sequence in (2, 3):
+        world.tell(make_report(sequence=sequence, problem=told))
+        world.settle()
+    assert world.said("Degraded") == "True/StorageFull"
+    assert world.events.count(EventReason.DEGRADED) == 1

@@ -4,6 +4,7 @@ from typing import Any
 
 from job_world import UID, JobWorld, make_manifest
 from trimtab_api.progress import TargetReport
+from trimtab_api.v1alpha1.conditions import ConditionType
 from trimtab_api.v1alpha1.goals import TargetDevice
 from trimtab_operator.reconcile.observed import ReportView
 from trimtab_operator.reconcile.plan import plan
@@ -70,6 +71,12 @@ def test_the_job_is_complete_when_every_target_has_reported() -> None:
     assert world.settle().verdict.phase is Phase.MEASURING
     measure(world, "dc")
     assert world.settle().verdict.phase is Phase.COMPLETE
+
+
+def test_what_the_driver_said_of_targets_is_not_kept_when_they_are_measured() -> None:
+    world = measuring()
+    ready = next(c for c in world.status.conditions if c.type is ConditionType.CLUSTER_READY)
+    assert (ready.reason, ready.message) == ("Stopped", "")
 
 
 def test_f79_a_target_that_cannot_be_measured_does_not_fail_the_job() -> None:

@@ -164,7 +164,7 @@ def test_variables_of_the_job_cannot_replace_those_of_the_operator() -> None:
         update={"env": (EnvVar(name="HOME", value="/root"), EnvVar(name="MINE", value="1"))}
     )
     spec = inputs.spec.model_copy(update={"cluster": mine})
-    rayjob = build_rayjob(replace(inputs, spec=spec))
+    rayjob = build_rayjob(replace(inputs, spec=spec), "{}")
     pods = dict(find_pods(rayjob))
     env = {
         entry["name"]: entry.get("value")

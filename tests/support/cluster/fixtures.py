@@ -166,4 +166,6 @@ def make_namespace() -> Iterator[NamespaceMaker]:
     for cluster, name in made:
         # Without controllers a namespace stays, and an operator would still see its jobs.
         cluster.api.delete_all("OptimizationJob", name)
-        cluster.api.delete("Namespace", name)
+        found = cluster.api.find("Namespace", name)
+        if found is not None and "deletionTimestamp" not in found["metadata"]:
+            cluster.api.delete("Namespace", name)

@@ -63,8 +63,11 @@ class _Image:
     environment: Mapping[str, str] | None = None
 
 
-def source_mounts() -> dict[str, Path]:
+def source_mounts(folder: Path) -> dict[str, Path]:
     """Return what containers of the trainer image see: path inside → folder of this machine.
+
+    Args:
+        folder: Gets a copy of the sources, so that an edit during the tests changes nothing.
 
     Raises:
         MissingToolError: This Python is not of the version that the image has, or Ray has no
@@ -78,7 +81,9 @@ def source_mounts() -> dict[str, Path]:
     if find_spec("aiohttp_cors") is None:
         raise MissingToolError("ray[default] is not installed; install it beside ray in .venv")
     packages = Path(sys.prefix) / "lib" / "python3.11" / "site-packages"
-    return {_PATHS[0]: packages} | {path: _ROOT / path.removeprefix(_INSIDE) for path in _PATHS[1:]}
+    for name in _SOURCES:
+        shutil.copytree(_ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return {_PATHS[0]: packages} | {f"{_INSIDE}{name}": folder / name for name in _SOURCES}
 
 
 def make_archives() -> list[Path]:
@@ -133,7 +138,7 @@ def _bootstrap(root: Path) -> None:
     if debootstrap is None:
         raise MissingToolError("debootstrap is missing; apt-get install debootstrap")
     included = f"--include={','.join(_PACKAGES)}"
-    command = [debootstrap, "--variant=minbase", included, "bookworm", root]
+    command: list[str | Path] = [debootstrap, "--variant=minbase", included, "bookworm", root]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         raise ClusterStartError(f"debootstrap failed: {done.stdout.strip()[-800:]}")

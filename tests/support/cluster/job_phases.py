@@ -40,8 +40,12 @@ class JobsByPhase:
         return jobs
 
     def list_pods(self) -> list[str]:
-        """Return the names of all pods of the namespace."""
-        return [pod["metadata"]["name"] for pod in self.cluster.api.list("Pod", self.namespace)]
+        """Return the names of the namespace's pods that hold a machine."""
+        return [
+            pod["metadata"]["name"]
+            for pod in self.cluster.api.list("Pod", self.namespace)
+            if pod["status"].get("phase") not in {"Succeeded", "Failed"}
+        ]
 
     def start_driver(self, job: WatchedJob, attempt: int = 1) -> None:
         """Wait for the workers of an attempt, and report as its driver."""

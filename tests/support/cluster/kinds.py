@@ -36,7 +36,9 @@ _KINDS = {
     "ClusterRole": _Kind("rbac.authorization.k8s.io/v1", "clusterroles"),
     "ClusterRoleBinding": _Kind("rbac.authorization.k8s.io/v1", "clusterrolebindings"),
     "PriorityClass": _Kind("scheduling.k8s.io/v1", "priorityclasses"),
-    "MutatingAdmissionPolicy": _Kind("admissionregistration.k8s.io/v1", "mutatingadmissionpolicies"),
+    "MutatingAdmissionPolicy": _Kind(
+        "admissionregistration.k8s.io/v1", "mutatingadmissionpolicies"
+    ),
     "MutatingAdmissionPolicyBinding": _Kind(
         "admissionregistration.k8s.io/v1", "mutatingadmissionpolicybindings"
     ),

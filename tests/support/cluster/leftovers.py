@@ -1,11 +1,10 @@
-"""What is still there in a namespace of tier K of all that a job, KubeRay or Kubernetes made for it."""
+"""What is still there in a namespace of tier K of all that was made for its jobs."""
 
 from cluster.access import Cluster
 
 __all__ = ["list_leftovers"]
 
 _KINDS = (
-    "OptimizationJob",
     "RayJob",
     "RayCluster",
     "Job",

@@ -144,7 +144,9 @@ def _start_containerd(processes: Processes, folders: NodeFolders) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     settings = folders.session / "containerd.toml"
     settings.write_text(render_containerd(folders, PAUSE_IMAGE))
-    spec = render_runtime_spec(_run("ctr", "oci", "spec"), source_mounts())
+    spec = render_runtime_spec(
+        _run("ctr", "oci", "spec"), source_mounts(folders.session / "sources")
+    )
     (folders.session / "runtime-spec.json").write_text(spec)
     (folders.session / "cni" / "pods.conflist").write_text(render_cni(_PODS))
     processes.start("containerd", ["containerd", "--config", settings])
@@ -161,6 +163,10 @@ def _start_containerd(processes: Processes, folders: NodeFolders) -> None:
 def _start_kubelet(plane: ControlPlane, folders: NodeFolders) -> None:
     settings = folders.session / "kubelet.json"
     settings.write_text(render_kubelet(folders, plane.network.address))
+    # containerd answers before its part for the kubelet does, and the kubelet asks only once.
+    plane.processes.wait_ready(
+        "containerd", lambda: "Start streaming server" in plane.processes.read_log("containerd")
+    )
     plane.processes.start(
         "kubelet",
         [

@@ -28,7 +28,7 @@ CHILD_KINDS = (
 )
 _OVER = frozenset({"Complete", "Failed"})
 _GONE = frozenset({404, 409})
-_POLL, _HEARTBEAT = 0.15, 4.0
+_POLL, _HEARTBEAT = 0.15, 1.5
 """Seconds between two looks, and between two reports that say the same."""
 
 

@@ -16,7 +16,7 @@ from typing import Self
 
 from cluster.errors import ClusterStartError
 
-__all__ = ["Processes", "find_free_ports", "wait_until"]
+__all__ = ["Processes", "dies_with_parent", "find_free_ports", "wait_until"]
 
 _STOP_SECONDS = 10
 _POLL_SECONDS = 0.05
@@ -48,7 +48,7 @@ class Processes:
         """Start a program under a name; it dies with this process, however that ends."""
         log = self._files.enter_context(self._log(name).open("ab"))
         process = subprocess.Popen(
-            [*_dies_with_parent(), *map(str, command)],
+            [*dies_with_parent(), *map(str, command)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -95,11 +95,15 @@ class Processes:
         process.kill()
         process.wait()
 
+    def read_log(self, name: str) -> str:
+        """Return what a program has written so far."""
+        return self._log(name).read_text(errors="replace")
+
     def _log(self, name: str) -> Path:
         return self.folder / f"{name}.log"
 
     def _tail(self, name: str) -> str:
-        return self._log(name).read_text(errors="replace").strip()[-2000:]
+        return self.read_log(name).strip()[-2000:]
 
 
 def wait_until(is_true: Callable[[], bool], seconds: float) -> bool:
@@ -121,7 +125,7 @@ def find_free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def _dies_with_parent() -> list[str]:
+def dies_with_parent() -> list[str]:
     """Return the prefix by which the kernel ends a child whose parent was killed."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []

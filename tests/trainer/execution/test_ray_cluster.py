@@ -88,7 +88,10 @@ def test_f40_work_that_does_not_hear_in_time_is_taken_away_and_not_lost(
 ) -> None:
     join_cluster(1)
     machines = Machines(count=1, cores=4, gpus=0)
-    with ray_worker(address, cpus=4) as worker, make_executor(machines, slots=1) as executor:
+    with (
+        ray_worker(address, cpus=4, drain=3) as worker,
+        make_executor(machines, slots=1) as executor,
+    ):
         executor.submit(0, hang)
         assert isinstance(next(executor.events()), Progress)
         worker.terminate()

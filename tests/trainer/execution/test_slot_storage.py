@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from mirrors import detach_mirrors
 from s3_server import Bucket, bucket, s3_server
 from trimtab_trainer.execution._base import Done
 from trimtab_trainer.execution.slot_process import SlotProcess
 from trimtab_trainer.storage import patience
 from trimtab_trainer.storage.bucket_mirror import BucketMirror
-from trimtab_trainer.storage.mirror import attach_mirror, detach_mirrors
+from trimtab_trainer.storage.mirror import attach_mirror
 from trimtab_trainer.storage.objects import ObjectStore, StoredObject
 from trimtab_trainer.storage.uris import BucketPlace
 

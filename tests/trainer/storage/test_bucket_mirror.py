@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mirrors import detach_mirrors
 from s3_server import Bucket
 from trimtab_api.v1alpha1.conditions import DegradedReason
 from trimtab_trainer.errors import FencedError, TrialLogCorruptError
@@ -15,7 +16,7 @@ from trimtab_trainer.storage.filesystem import (
     remove,
     staged,
 )
-from trimtab_trainer.storage.mirror import attach_mirror, detach_mirrors, fetch_named
+from trimtab_trainer.storage.mirror import attach_mirror, fetch_named
 from trimtab_trainer.storage.objects import ObjectAccess, ObjectStore
 from trimtab_trainer.storage.patience import patiently
 from trimtab_trainer.storage.trial_log import TrialLog

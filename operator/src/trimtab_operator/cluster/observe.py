@@ -121,6 +121,8 @@ class Observer:
         uid = document["metadata"]["uid"]
         for kind in (RAY_JOB, POD):
             await self._list(kind, key.namespace, uid)
+        # No watch waits for another: a driver's last words may come after the end of its RayJob.
+        await self._read(CONFIG_MAP, key.namespace, report_name(key.name))
         strangers: list[tuple[ApiKind, Json]] = []
         for name_of_kind, name in sorted({*touched, *self._unlisted_rayjobs(key, uid)}):
             kind = find_kind(name_of_kind)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from trimtab_operator.cluster.cache import JobKey, WatchCache, owning_job
 from trimtab_operator.cluster.client import Client
-from trimtab_operator.cluster.errors import NotFoundError
+from trimtab_operator.cluster.errors import ClusterError, NotFoundError
 from trimtab_operator.cluster.kinds import OPTIMIZATION_JOB, WATCHED_KINDS, ApiKind
 
 __all__ = ["Resync"]
@@ -39,6 +39,8 @@ class Resync:
         self._cache = cache
         self._monotonic = monotonic
         self._missing: dict[ApiKind, _Span] = {}
+        self.failures: list[ClusterError] = []
+        """Why kinds were not compared the last time."""
 
     def note_event(self, kind: ApiKind) -> None:
         """Learn that the watch of a kind is alive."""
@@ -51,19 +53,28 @@ class Resync:
     async def run(self) -> frozenset[JobKey]:
         """Return the jobs of which something had changed unseen: all where a kind came or went.
 
+        A kind that cannot be read now does not keep the others from being compared.
+
         Raises:
-            ClusterError: Where a list or an object could not be read.
+            ClusterError: Where nothing could be read.
         """
         changed: set[JobKey] = set()
+        self.failures = failures = list[ClusterError]()
         for kind in WATCHED_KINDS:
             was_served = self._cache.is_served(kind)
-            missed = await self._compare(kind)
+            try:
+                missed = await self._compare(kind)
+            except ClusterError as error:
+                failures.append(error)
+                continue
             if self._cache.is_served(kind) is not was_served:
                 changed |= set(self._cache.jobs())
             elif missed:
                 now = self._monotonic()
                 self._missing.setdefault(kind, _Span(now, now)).last = now
             changed |= missed
+        if len(failures) == len(WATCHED_KINDS):
+            raise failures[0]
         return frozenset(changed)
 
     async def _compare(self, kind: ApiKind) -> set[JobKey]:

@@ -39,6 +39,8 @@ _ROUNDS_PER_FULL_PASS = 20
 # Watches that lasted so long were fine; those that fail so often in a row never will be.
 _LASTING_SECONDS = 60.0
 _MOST_FAILURES = 8
+# Passes that are cut by the end of kopf have five of them; the kubelet waits for thirty in all.
+_END_SECONDS = 8.0
 _WATCH_BACKOFF = Backoff(first=1.0, longest=30.0)
 _SPREAD = random.SystemRandom()
 
@@ -86,17 +88,10 @@ async def _watch_until_told(machinery: Machinery, health_port: int) -> None:
     # kopf names itself by its user, and a pod's user has no name. Nobody else reads it.
     os.environ.setdefault("POD_ID", MANAGED_BY)
     failures = 0
+    told = asyncio.Event()
     while True:
         started = time.monotonic()
-        running = asyncio.create_task(
-            kopf.operator(
-                registry=build_registry(machinery),
-                settings=build_kopf_settings(machinery.silence_seconds),
-                clusterwide=True,
-                standalone=True,
-                liveness_endpoint=f"http://0.0.0.0:{health_port}/healthz",
-            )
-        )
+        running = asyncio.create_task(_run_kopf(machinery, health_port, told))
         try:
             await asyncio.wait([running])
         finally:
@@ -108,18 +103,54 @@ async def _watch_until_told(machinery: Machinery, health_port: int) -> None:
         if failures >= _MOST_FAILURES:
             raise error
         logger.warning("the watches start anew", error=str(error))
-        if await _is_told_to_stop(within=_WATCH_BACKOFF.delay(failures, _SPREAD.random())):
+        if await _is_told_to_stop(told, _WATCH_BACKOFF.delay(failures, _SPREAD.random())):
             return
 
 
-async def _is_told_to_stop(*, within: float) -> bool:
-    """Wait, and return whether a signal came; while kopf runs, it listens itself."""
-    told = asyncio.Event()
+async def _run_kopf(machinery: Machinery, health_port: int, told: asyncio.Event) -> None:
+    """Run kopf until it ends, and end what it leaves.
+
+    Its end waits for its watches, and does not come where one of them waits for its first answer.
+    """
+    before = asyncio.all_tasks()
+    roots = await kopf.spawn_tasks(
+        registry=build_registry(machinery),
+        settings=build_kopf_settings(machinery.silence_seconds),
+        clusterwide=True,
+        standalone=True,
+        liveness_endpoint=f"http://0.0.0.0:{health_port}/healthz",
+    )
+    running = asyncio.create_task(kopf.run_tasks(roots, ignored=before))
+    try:
+        await asyncio.wait(roots, return_when=asyncio.FIRST_COMPLETED)
+        # From here on kopf is deaf.
+        _listen(told)
+        done, _ = await asyncio.wait([running], timeout=_END_SECONDS)
+    finally:
+        left = asyncio.all_tasks() - before
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=_END_SECONDS)
+    for task in done:
+        task.result()
+    for root in roots:
+        if root.done() and not root.cancelled():
+            root.result()
+
+
+def _listen(told: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told.set)
+
+
+async def _is_told_to_stop(told: asyncio.Event, within: float) -> bool:
+    """Wait, and return whether a signal came; while kopf runs, it listens itself."""
+    _listen(told)
     try:
-        await asyncio.wait_for(told.wait(), within)
+        async with asyncio.timeout(within):
+            await told.wait()
     except TimeoutError:
         return False
     return True
@@ -212,6 +243,8 @@ async def _resync_forever(machinery: Machinery) -> None:
         except ClusterError as error:
             logger.warning("the resync failed", error=str(error))
             continue
+        for failure in machinery.resync.failures:
+            logger.warning("a kind was not compared", error=str(failure))
         for key in missed:
             machinery.queue.add(key)
         if rounds % _ROUNDS_PER_FULL_PASS == 0:

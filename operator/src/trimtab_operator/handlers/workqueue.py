@@ -155,6 +155,8 @@ class WorkQueue:
     async def _wait(self, seconds: float | None) -> None:
         self._changed.clear()
         try:
-            await asyncio.wait_for(self._changed.wait(), seconds)
+            # No task of its own: kopf cancels at its end what was started after it.
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
         except TimeoutError:
             return

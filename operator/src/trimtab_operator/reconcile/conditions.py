@@ -159,7 +159,9 @@ def _cluster_ready(observed: Observed, verdict: Verdict, rayjob: RayJobView | No
     if verdict.attempt == 0:
         return None
     if verdict.end is not None and verdict.phase is not Phase.STARTING:
-        return "False", _reason_of_end(verdict.end), verdict.end.message
+        # What a driver said when it had finished stops being true when targets are measured.
+        words = "" if verdict.end.cause is EndCause.FINISHED else verdict.end.message
+        return "False", _reason_of_end(verdict.end), words
     match verdict.phase:
         case Phase.RUNNING:
             return "True", ClusterReadyReason.WORKERS_READY, ""

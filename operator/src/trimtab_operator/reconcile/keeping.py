@@ -18,7 +18,11 @@ from trimtab_operator.reconcile.observed import ObjectMeta, ObjectView, RayJobVi
 from trimtab_operator.reconcile.situation import Situation, parse_config
 from trimtab_operator.reconcile.verdict import Problem
 from trimtab_operator.resources.children import build_attempt, build_control, build_shared
-from trimtab_operator.resources.configmaps import build_spec_config, render_job
+from trimtab_operator.resources.configmaps import (
+    ANNOTATION_RECORD,
+    build_spec_config,
+    render_job,
+)
 from trimtab_operator.resources.names import attempt_name, parse_attempt, report_name
 from trimtab_operator.resources.rayjob import FIXED_FIELDS, read_account, restore_rayjob
 
@@ -68,7 +72,8 @@ def keep_attempt(situation: Situation) -> Iterator[Action]:
         return
     # As it was made: what was edited since is for the next attempt.
     inputs = situation.inputs_for(latest.number, job.spec)
-    yield Apply(restore_rayjob(inputs, rayjob.meta.labels, rayjob.spec))
+    record = rayjob.meta.annotations.get(ANNOTATION_RECORD) or render_record(latest.record)
+    yield Apply(restore_rayjob(inputs, record, rayjob.meta.labels, rayjob.spec))
     name = rayjob.meta.name
     yield PostEvent(EventReason.CHILD_RESTORED, f"RayJob {name} is as it was made again")
 

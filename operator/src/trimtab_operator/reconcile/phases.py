@@ -156,6 +156,8 @@ def _clear(situation: Situation, spec: Spec, end: AttemptEnd) -> _Clearing:
     rayjob, settings = situation.latest.rayjob, situation.settings
     passed = situation.seconds_since(end.at)
     actions: list[Action] = []
+    # It may have ended before any pass saw it run.
+    actions += clear_older(situation)
     if end.cause is not EndCause.FINISHED:
         actions += clear_targets(situation, before=situation.latest.number + 1)
     if rayjob is not None and not is_over(rayjob):

@@ -167,7 +167,7 @@ def _find_latest(observed: Observed) -> LatestAttempt:
         number=number,
         rayjob=rayjobs.get(number),
         config=configs.get(number),
-        record=_read_record(configs, number, observed.job.previous),
+        record=_read_record(configs, rayjobs.get(number), number, observed.job.previous),
         known=told == number,
     )
 
@@ -180,11 +180,16 @@ def _is_child(meta: ObjectMeta, uid: str) -> bool:
 
 
 def _read_record(
-    configs: dict[int, ObjectView], number: int, previous: Status | None
+    configs: dict[int, ObjectView],
+    rayjob: RayJobView | None,
+    number: int,
+    previous: Status | None,
 ) -> AttemptRecord:
-    """Without its ConfigMap an attempt takes over what the one before it left, or the status."""
+    """Without its ConfigMap an attempt is as it was made, or goes on from what was before it."""
     if number in configs:
         return parse_record(configs[number].meta.annotations.get(ANNOTATION_RECORD))
+    if rayjob is not None and ANNOTATION_RECORD in rayjob.meta.annotations:
+        return parse_record(rayjob.meta.annotations[ANNOTATION_RECORD])
     if number - 1 in configs:
         before = parse_record(configs[number - 1].meta.annotations.get(ANNOTATION_RECORD))
         return AttemptRecord(

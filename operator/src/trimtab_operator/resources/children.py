@@ -61,7 +61,8 @@ def build_attempt(
 ) -> tuple[Manifest, Manifest]:
     """Return the RayJob of an attempt and then the ConfigMap that its pods wait for.
 
-    In this order a ConfigMap without a RayJob always means that the RayJob was deleted.
+    In this order a ConfigMap without a RayJob always means that the RayJob was deleted. Both hold
+    the record, which so outlives a crash between the two.
 
     Args:
         inputs: The attempt.
@@ -75,7 +76,7 @@ def build_attempt(
         record=record,
         image=inputs.image,
     )
-    return build_rayjob(inputs), config
+    return build_rayjob(inputs, record), config
 
 
 def build_targets(inputs: AttemptInputs) -> tuple[Manifest, ...]:

@@ -18,7 +18,8 @@ from trimtab_operator.resources.names import attempt_name, report_name
 __all__ = ["ANNOTATION_RECORD", "build_report_config", "build_spec_config", "render_job"]
 
 ANNOTATION_RECORD = "trimtab.dev/record"
-"""On a spec ConfigMap: what the planner remembers of the attempt, as JSON."""
+"""What the planner remembers of an attempt, as JSON: on its ConfigMap, and on its RayJob as it was
+at the start."""
 
 
 def render_job(document: Mapping[str, Any]) -> str:

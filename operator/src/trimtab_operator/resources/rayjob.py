@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trimtab_operator.resources.attempt import AttemptInputs
+from trimtab_operator.resources.configmaps import ANNOTATION_RECORD
 from trimtab_operator.resources.identity import pick_queue_labels
 from trimtab_operator.resources.names import attempt_name
 from trimtab_operator.resources.pods import PodShape, build_pod_template
@@ -39,17 +40,24 @@ _SUBMITTER_RESOURCES = {
 }
 
 
-def build_rayjob(inputs: AttemptInputs) -> dict[str, Any]:
-    """Return the RayJob."""
+def build_rayjob(inputs: AttemptInputs, record: str) -> dict[str, Any]:
+    """Return the RayJob.
+
+    Args:
+        inputs: The attempt.
+        record: What the planner remembers of the attempt at its start, for as long as its ConfigMap
+            is not there.
+    """
     identity = inputs.identity
+    metadata = identity.child_metadata(
+        attempt_name(identity.name, inputs.attempt),
+        attempt=inputs.attempt,
+        labels=identity.queue_labels(),
+    )
     return {
         "apiVersion": "ray.io/v1",
         "kind": "RayJob",
-        "metadata": identity.child_metadata(
-            attempt_name(identity.name, inputs.attempt),
-            attempt=inputs.attempt,
-            labels=identity.queue_labels(),
-        ),
+        "metadata": {**metadata, "annotations": {ANNOTATION_RECORD: record}},
         "spec": {
             **FIXED_FIELDS,
             "rayClusterSpec": _build_cluster(inputs),
@@ -59,7 +67,7 @@ def build_rayjob(inputs: AttemptInputs) -> dict[str, Any]:
 
 
 def restore_rayjob(
-    inputs: AttemptInputs, labels: Mapping[str, str], spec: Mapping[str, Any]
+    inputs: AttemptInputs, record: str, labels: Mapping[str, str], spec: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return what brings an edited RayJob back without touching what others completed.
 
@@ -68,10 +76,11 @@ def restore_rayjob(
 
     Args:
         inputs: As at the start of the attempt.
+        record: As at the start of the attempt.
         labels: Of the RayJob, as the API server has them.
         spec: Of the RayJob, as the API server has it.
     """
-    made = build_rayjob(inputs)
+    made = build_rayjob(inputs, record)
     own = inputs.identity.child_labels(inputs.attempt)
     completed = {key: spec[key] for key in _COMPLETED_FIELDS if key in spec}
     return {

@@ -40,6 +40,8 @@ _RAY_SETTINGS = {
     # How long Ray looks for the death behind a broken connection before it calls an actor merely
     # unavailable. Its own second is too short on a busy machine.
     "RAY_timeout_ms_task_wait_for_death_info": "10000",
+    # How long Ray waits for its own start; it would rather fail on a busy machine.
+    "RAY_raylet_start_wait_time_s": "120",
 }
 
 

@@ -12,7 +12,7 @@ from typing import final
 
 from typing_extensions import override
 
-__all__ = ["AbstractMirror", "attach_mirror", "detach_mirrors", "fetch_named", "find_mirror"]
+__all__ = ["AbstractMirror", "attach_mirror", "fetch_named", "find_mirror"]
 
 
 class AbstractMirror(ABC):
@@ -87,11 +87,6 @@ _attached: dict[Path, AbstractMirror] = {}
 def attach_mirror(root: Path, mirror: AbstractMirror) -> None:
     """Let a mirror cover what lies below an absolute folder, in place of an earlier one."""
     _attached[root] = mirror
-
-
-def detach_mirrors() -> None:
-    """Let nothing be covered any more; for tests, which are many runs in one process."""
-    _attached.clear()
 
 
 def find_mirror(path: Path) -> AbstractMirror:

@@ -1,0 +1,76 @@
+"""Pages name files that exist, and tell what to do about each reason of a condition."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from source_tree import ROOT, list_kept_files
+from trimtab_api.v1alpha1.conditions import CONDITION_REASONS
+
+MEMBERS = {
+    "api/": "api/src/trimtab_api/",
+    "operator/": "operator/src/trimtab_operator/",
+    "trainer/": "trainer-image/src/trimtab_trainer/",
+    "cli/": "cli/src/trimtab_cli/",
+}
+FILE = re.compile(r"`([\w*{},./…]*[\w*}]\.(?:py|yaml))`")
+FUNCTION = re.compile(r"`([\w/…]+/\w+)\.(\w+)`")
+
+
+def read_architecture() -> str:
+    return (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+
+
+def list_patterns() -> list[str]:
+    """Return the files that the page names; one without a folder is beside the one before it."""
+    return sorted({part for name in FILE.findall(read_architecture()) for part in unfold(name)})
+
+
+def unfold(name: str) -> list[str]:
+    """Return the names that one with alternatives in braces stands for."""
+    choice = re.search(r"\{(.+?)\}", name)
+    if choice is None:
+        return [name]
+    return [name.replace(choice[0], word) for word in choice[1].split(",")]
+
+
+def find_files(name: str) -> list[Path]:
+    name = name.replace("…/", "")
+    for member, folder in MEMBERS.items():
+        if name.startswith(member):
+            return list(ROOT.glob(name.replace(member, folder, 1)))
+    if "/" in name and list(ROOT.glob(name)):
+        return list(ROOT.glob(name))
+    return [path for path in list_kept_files("*.py") if path.match(f"*/{name}")]
+
+
+@pytest.mark.parametrize("name", list_patterns())
+def test_a_file_that_the_architecture_names_exists(name: str) -> None:
+    assert find_files(name)
+
+
+def test_a_function_that_the_architecture_names_exists() -> None:
+    named = FUNCTION.findall(read_architecture())
+    named = [(folder, name) for folder, name in named if name not in {"py", "yaml", "json", "md"}]
+    assert named
+    for module, name in named:
+        (path,) = find_files(f"{module}.py")
+        assert f"def {name}(" in path.read_text(encoding="utf-8")
+
+
+def test_every_reason_of_a_condition_has_its_advice() -> None:
+    page = (ROOT / "docs" / "how-to" / "cluster.md").read_text(encoding="utf-8")
+    rows = {}
+    for line in page.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("| `") and len(cells) == 3:
+            for reason in re.findall(r"`(\w+)`", cells[1]):
+                rows[cells[0].strip("`"), reason] = cells[2]
+    expected = {
+        (str(kind), str(reason))
+        for kind, reasons in CONDITION_REASONS.items()
+        for reason in reasons
+    }
+    assert rows.keys() == expected
+    assert all(rows.values())
