@@ -2,6 +2,7 @@
 
 import os
 import random
+import sys
 import time
 from collections.abc import Iterator
 
@@ -94,5 +95,5 @@ def test_f32_campaign_of_all_misoperations(
     counts = {name: verdicts.count(name) for name in sorted(set(verdicts))}
     with capsys.disabled():
         minutes = (time.monotonic() - started) / 60
-        summary = f"{len(trials)} operations, {counts}, {len(faults)} faults, {minutes:.0f} min"
-        pytest.fail("\n".join([summary, *faults])) if faults else None
+        sys.stdout.write(f"\n{len(trials)} operations, {counts}, {minutes:.0f} min\n")
+    assert faults == []

@@ -102,10 +102,7 @@ def change(spec: Manifest, operation: Operation) -> Manifest:
     changed = copy.deepcopy(spec)
     here: Any = changed
     for step in operation.path[:-1]:
-        if isinstance(here, dict):
-            here = here.setdefault(step, {})
-        else:
-            here = here[step]
+        here = here.setdefault(step, {}) if isinstance(here, dict) else here[step]
     last = operation.path[-1]
     if operation.value is REMOVED:
         del here[last]

