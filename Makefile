@@ -60,4 +60,5 @@ bench: setup data ## Measure against the goals, and run the long example whole: 
 	$(BIN)/python -m bench.search_quality
 	$(BIN)/python -m bench.compression
 	$(BIN)/python -m bench.coverage --beside
+	$(BIN)/python -m bench.operator
 	$(BIN)/trimtab run examples/04-fashion-mnist/job.yaml --fresh

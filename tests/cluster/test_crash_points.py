@@ -15,7 +15,7 @@ from cluster.job_scripts import SCRIPTS
 from cluster.operator_stage import Stage
 from operator_process import operator_behind
 
-pytestmark = pytest.mark.cluster_a
+pytestmark = [pytest.mark.cluster_a, pytest.mark.slow]
 
 SEED = int(os.environ.get("TRIMTAB_CAMPAIGN_SEED", "20261124"))
 SAMPLE = 6

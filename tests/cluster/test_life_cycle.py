@@ -14,7 +14,7 @@ from cluster.processes import wait_until
 from cluster.watched_job import WatchedJob, make_job
 from operator_process import OperatorProcess, running_operator
 
-pytestmark = pytest.mark.cluster_a
+pytestmark = [pytest.mark.cluster_a, pytest.mark.slow]
 
 SECONDS = 60.0
 TRIALS = {"summary": "3/4", "total": 4, "succeeded": 3}

@@ -14,7 +14,7 @@ from cluster.fixtures import NamespaceMaker
 from cluster.misoperations import Operation, generate_operations, sample
 from operator_process import OperatorProcess, running_operator
 
-pytestmark = pytest.mark.cluster_a
+pytestmark = [pytest.mark.cluster_a, pytest.mark.slow]
 
 SEED = int(os.environ.get("TRIMTAB_CAMPAIGN_SEED", "20261124"))
 SAMPLE = 40

@@ -12,7 +12,7 @@ from cluster.job_scripts import make_job
 from cluster.played_ray import PlayedRay
 from operator_process import operator_behind
 
-pytestmark = pytest.mark.cluster_a
+pytestmark = [pytest.mark.cluster_a, pytest.mark.slow]
 
 
 @pytest.mark.parametrize("minutes", [-10, 10])

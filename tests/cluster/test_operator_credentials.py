@@ -15,7 +15,7 @@ from cluster.played_ray import PlayedRay
 from cluster.processes import wait_until
 from operator_process import OperatorProcess, install_rights, read_token
 
-pytestmark = pytest.mark.cluster_a
+pytestmark = [pytest.mark.cluster_a, pytest.mark.slow]
 
 SECONDS = 40.0
 WATCHED = {"/apis/ray.io/v1/rayjobs", "/api/v1/configmaps"}

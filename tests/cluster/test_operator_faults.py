@@ -28,7 +28,7 @@ from cluster.played_ray import PlayedRay
 from cluster.processes import wait_until
 from operator_process import operator_behind
 
-pytestmark = pytest.mark.cluster_a
+pytestmark = [pytest.mark.cluster_a, pytest.mark.slow]
 
 FINISH, RESUME = "create and finish", "suspend and resume"
 SECONDS = 40.0

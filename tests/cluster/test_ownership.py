@@ -10,7 +10,7 @@ from cluster.fixtures import NamespaceMaker
 from cluster.watched_job import WatchedJob, make_job
 from operator_process import OperatorProcess, running_operator
 
-pytestmark = pytest.mark.cluster_a
+pytestmark = [pytest.mark.cluster_a, pytest.mark.slow]
 
 VERSIONS = {
     "ConfigMap": "v1",

@@ -10,7 +10,7 @@ from cluster.fixtures import NamespaceMaker
 from cluster.watched_job import WatchedJob, make_job
 from operator_process import OperatorProcess, running_operator
 
-pytestmark = pytest.mark.cluster_a
+pytestmark = [pytest.mark.cluster_a, pytest.mark.slow]
 
 TRIALS = {"summary": "3/4", "total": 4, "succeeded": 3}
 OLD_TRIALS = {"summary": "1/4", "total": 4, "succeeded": 1}

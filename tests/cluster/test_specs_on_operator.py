@@ -18,7 +18,7 @@ from cluster.placed_targets import (
 from cluster.watched_job import WatchedJob, make_job
 from operator_process import OperatorProcess, running_operator
 
-pytestmark = pytest.mark.cluster_a
+pytestmark = [pytest.mark.cluster_a, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from cluster.operator_stage import Stage
 from cluster.played_ray import PlayedRay
 from operator_process import operator_behind
 
-pytestmark = pytest.mark.cluster_a
+pytestmark = [pytest.mark.cluster_a, pytest.mark.slow]
 
 RESUME = "suspend and resume"
 
