@@ -5,7 +5,7 @@
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
 PROGRAMS := PYTHONPATH=tests/support $(BIN)/python -m cluster.build
-CLUSTER := (cluster_a and slow) or cluster_k or cluster_n or s3
+CLUSTER := (cluster_a and slow) or cluster_k or s3
 SOURCES := api/src operator/src trainer-image/src cli/src
 
 help: ## List the targets
@@ -22,12 +22,13 @@ data: ## Fill pvc://datasets/fashion-mnist from Debian's package
 
 test: setup ## Run the tests that need no node; builds an API server with Go at the first use
 	$(PROGRAMS) etcd kube-apiserver kubectl
-	$(PYTEST) -m "not ($(CLUSTER)) and not campaign"
+	$(PYTEST) -m "not ($(CLUSTER)) and not cluster_n and not campaign"
 
 test-cluster: setup ## Run the others: operator, KubeRay, S3 and a real node, which needs root
 	@tools/cluster-packages.sh
 	$(PROGRAMS)
 	$(PYTEST) -m "($(CLUSTER)) and not campaign"
+	$(BIN)/pytest -m cluster_n
 
 campaign: setup ## Run every crash point and every misoperation: hours; results in docs/campaigns.md
 	$(BIN)/pytest -m campaign

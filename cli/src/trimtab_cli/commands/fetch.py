@@ -32,10 +32,10 @@ def fetch(
     ] = OutputFormat.TEXT,
     context: ContextOption = None,
 ) -> None:
-    """Copy reports and artifacts of a job to a folder and check their hashes.
+    """Copy reports and artifacts of a job to a folder.
 
-    From S3 directly, with your own AWS_* variables or ~/.aws. A claim is reached only from inside
-    the cluster: for it the commands are printed that copy through a pod.
+    From S3 directly, with your own AWS_* variables or ~/.aws, and hashes are checked. A claim is
+    reached only from inside the cluster: for it the commands are printed that copy through a pod.
     """
     with end_with_message():
         target = folder or Path("results") / job
