@@ -3,6 +3,7 @@
 from typing import Any
 
 from job_world import UID, JobWorld, make_manifest
+from trimtab_api.events import EventReason
 from trimtab_api.progress import TargetReport
 from trimtab_api.v1alpha1.conditions import ConditionType
 from trimtab_api.v1alpha1.goals import TargetDevice
@@ -88,6 +89,7 @@ def test_f79_a_target_that_cannot_be_measured_does_not_fail_the_job() -> None:
     assert world.said("GoalsMet") == "False/TargetUnmeasured"
     states = {target.name: target.state for target in world.status.targets}
     assert states["dc"] == "Unmeasured"
+    assert world.events.count(EventReason.TARGET_UNMEASURED) == 1
 
 
 def test_f17_a_deleted_job_of_a_target_is_made_again() -> None:

@@ -7,17 +7,19 @@ where events are written.
 from collections.abc import Iterator
 
 from trimtab_api.events import EventReason
-from trimtab_api.v1alpha1.conditions import ConditionType
-from trimtab_api.v1alpha1.status import Status
+from trimtab_api.v1alpha1.conditions import ConditionType, GoalsMetReason
+from trimtab_api.v1alpha1.status import Status, TargetState
 from trimtab_operator.reconcile.actions import PostEvent
 from trimtab_operator.reconcile.attempts import AttemptEnd
 from trimtab_operator.reconcile.conditions import find_problem
+from trimtab_operator.reconcile.figures import summarize
 from trimtab_operator.reconcile.observed import Observed, RayJobView
 from trimtab_operator.reconcile.verdict import Phase, Verdict
 
 __all__ = ["list_news", "report_end"]
 
 _LONGEST = 1000
+_MISSED = frozenset({GoalsMetReason.ACCURACY_BUDGET_EXCEEDED, GoalsMetReason.CONSTRAINT_MISSED})
 _LOG_LINES = 5
 
 
@@ -33,6 +35,7 @@ def list_news(observed: Observed, verdict: Verdict) -> Iterator[PostEvent]:
         text = f"{problem.reason}: {problem.message}"
         yield PostEvent(EventReason.DEGRADED, text)
     if verdict.phase is Phase.COMPLETE and not _held(previous, ConditionType.COMPLETE):
+        yield from _goals(observed)
         yield PostEvent(EventReason.COMPLETED, "all stages ended and there is a result")
     if verdict.phase is Phase.FAILED and not _held(previous, ConditionType.FAILED):
         yield PostEvent(EventReason.FAILED, f"{verdict.failure}: {verdict.message}")
@@ -70,6 +73,19 @@ def _holding(previous: Status | None, verdict: Verdict) -> Iterator[PostEvent]:
             pass
     if verdict.phase is Phase.STARTING and _held(previous, ConditionType.COMPLETE):
         yield PostEvent(EventReason.STUDY_EXTENDED, "the study goes on: numTrials was raised")
+
+
+def _goals(observed: Observed) -> Iterator[PostEvent]:
+    """Yield what a job that ended well did not reach."""
+    if observed.job.job is None or observed.report.progress is None:
+        return
+    figures = summarize(observed.job.job.spec, observed.report, finished=True, now="")
+    silent = [entry.name for entry in figures.targets if entry.state is TargetState.UNMEASURED]
+    if silent:
+        yield PostEvent(EventReason.TARGET_UNMEASURED, f"no figures on {', '.join(silent)}")
+    for entry in figures.conditions:
+        if entry.type is ConditionType.GOALS_MET and entry.reason in _MISSED:
+            yield PostEvent(EventReason.CONSTRAINT_MISSED, entry.message)
 
 
 def _held(status: Status | None, kind: ConditionType) -> bool:

@@ -7,13 +7,13 @@ over one that cannot be read, the figures of the last status stand: nothing goes
 
 from datetime import UTC, datetime
 
-from trimtab_api.outcome import summarize_report
 from trimtab_api.stages import StageState
 from trimtab_api.status_size import fit_status
 from trimtab_api.texts import shorten
 from trimtab_api.v1alpha1.conditions import ConditionType, ScheduledReason
 from trimtab_api.v1alpha1.status import ClusterStatus, Condition, JobState, Status
 from trimtab_operator.reconcile.conditions import build_conditions, find_problem
+from trimtab_operator.reconcile.figures import summarize
 from trimtab_operator.reconcile.observed import JobView, Observed
 from trimtab_operator.reconcile.plan_settings import PlanSettings
 from trimtab_operator.reconcile.situation import Situation, assess
@@ -89,11 +89,7 @@ def _summarize(situation: Situation, verdict: Verdict, now: str) -> Status:
     spec = situation.spec
     if spec is None or (report.progress is None and previous is not None):
         return _figures_of(previous)
-    told = report.progress.attempt if report.progress else 0
-    targets = {name: entry for name, entry in report.targets.items() if entry.attempt == told}
-    return summarize_report(
-        spec, report.progress, targets, finished=verdict.phase is Phase.COMPLETE, now=now
-    )
+    return summarize(spec, report, finished=verdict.phase is Phase.COMPLETE, now=now)
 
 
 def _settle(figures: Status, verdict: Verdict) -> Status:
