@@ -78,7 +78,7 @@ class ScheduledReason(StrEnum):
     PODS_PENDING = "PodsPending"
     """Pods are still to be created or placed."""
     PODS_REFUSED = "PodsRefused"
-    """The API server refuses the pods; the message has its words."""
+    """The API server refuses the pods, or what makes them; the message has its words."""
 
 
 class ClusterReadyReason(StrEnum):
