@@ -3,7 +3,7 @@
 .PHONY: help setup demo data test test-cluster campaign verify generate lock bench
 
 BIN := .venv/bin
-PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
+PYTEST := $(BIN)/pytest -n 2
 PROGRAMS := PYTHONPATH=tests/support $(BIN)/python -m cluster.build
 CLUSTER := (cluster_a and slow) or cluster_k or s3
 SOURCES := api/src operator/src trainer-image/src cli/src

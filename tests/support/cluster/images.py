@@ -1,8 +1,8 @@
 """Container images without an engine: archives that containerd imports, written from folders.
 
-The node makes four: the pause image and KubeRay's, each one static program, and for trainer and
-operator a Python on Debian in which the packages of this checkout's environment are mounted, so
-that no package is copied and a change of the sources needs no new image.
+The node makes four: the pause image and KubeRay's, each one static program; for the trainer a Python
+on Debian in which the packages of this checkout's environment are mounted, so that no package is
+copied and a change of the sources needs no new image; and on the same Debian the operator's own.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ from typing import Any
 
 from cluster.cache import cache_folder, hash_parts, hold_lock
 from cluster.errors import ClusterStartError, MissingToolError
+from cluster.operator_image import OPERATOR_IMAGE, make_operator_archive
 from cluster.programs import program
 
 __all__ = [
@@ -35,7 +36,7 @@ __all__ = [
 PAUSE_IMAGE = "trimtab.test/pause:1"
 KUBERAY_IMAGE = "trimtab.test/kuberay:1"
 TRAINER_IMAGE = "trimtab.test/trainer:1"
-OPERATOR_IMAGE = "trimtab.test/operator:1"
+_BASE_IMAGE = "trimtab.test/python:1"
 
 _ROOT = Path(__file__).parents[3]
 # Not below /tmp, where pods mount a folder of their own.
@@ -48,7 +49,7 @@ _SOURCES = (
     "tests/support/cluster/pod_code",
 )
 _PATHS = [f"{_INSIDE}{name}" for name in ("packages", *_SOURCES)]
-_PACKAGES = ("python3", "libstdc++6", "libgomp1", "ca-certificates", "wget")
+_PACKAGES = ("python3", "python3-pip", "libstdc++6", "libgomp1", "ca-certificates", "wget")
 _RAY = "#!/usr/bin/python3\nfrom ray.scripts.scripts import main\n\nmain()\n"
 # Ray asks for the name of its user, and a random uid has none.
 _USER = "ray:x:1000:1000::/tmp:/bin/bash\n"
@@ -90,16 +91,18 @@ def make_archives() -> list[Path]:
     """Return archives of all images of the node, made now where the cache has none.
 
     Raises:
-        MissingToolError: debootstrap is missing.
+        MissingToolError: debootstrap or buildah is missing.
         ClusterStartError: An image could not be made.
     """
     folder = cache_folder() / "images"
     folder.mkdir(parents=True, exist_ok=True)
     with hold_lock("images"):
+        python = _python_archive(folder)
         return [
             _static_archive(folder, PAUSE_IMAGE, program("pause")),
             _static_archive(folder, KUBERAY_IMAGE, program("kuberay")),
-            _python_archive(folder),
+            python,
+            make_operator_archive(python, _BASE_IMAGE),
         ]
 
 
@@ -121,10 +124,7 @@ def _python_archive(folder: Path) -> Path:
         "PYTHONDONTWRITEBYTECODE": "1",
         "LANG": "C.UTF-8",
     }
-    images = (
-        _Image(TRAINER_IMAGE, environment=environment),
-        _Image(OPERATOR_IMAGE, ("python", "-m", "trimtab_operator"), environment),
-    )
+    images = (_Image(TRAINER_IMAGE, environment=environment), _Image(_BASE_IMAGE))
     path = folder / f"python-{hash_parts([*_PACKAGES, _RAY, _USER, repr(images)])}.tar"
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=folder) as root:
@@ -143,6 +143,8 @@ def _bootstrap(root: Path) -> None:
     if done.returncode:
         raise ClusterStartError(f"debootstrap failed: {done.stdout.strip()[-800:]}")
     root.chmod(0o755)
+    # Debian's mark that only apt installs packages; an image of Python has none.
+    (root / "usr" / "lib" / "python3.11" / "EXTERNALLY-MANAGED").unlink()
     scripts = root / "usr" / "local" / "bin"
     (scripts / "python").symlink_to("/usr/bin/python3")
     (scripts / "ray").write_text(_RAY)

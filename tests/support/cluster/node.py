@@ -43,6 +43,7 @@ _PACKAGES = {
     "conntrack": "conntrack",
     "ip": "iproute2",
     "debootstrap": "debootstrap",
+    "buildah": "buildah",
 }
 """Program → Debian package."""
 
@@ -154,10 +155,11 @@ def _start_containerd(processes: Processes, folders: NodeFolders) -> None:
     _remove_containers(folders)  # of a session that was killed
     present = _ctr(folders, "images", "list", "--quiet").split()
     for archive in make_archives():
-        mark = folders.images / f"{archive.name}.imported"
-        if not (mark.exists() and present):
+        # The store knows one image by a name: the last that was imported.
+        mark = folders.images / f"{archive.name.partition('-')[0]}.imported"
+        if not (present and mark.exists() and mark.read_text() == archive.name):
             _ctr(folders, "images", "import", str(archive))
-            mark.touch()
+            mark.write_text(archive.name)
 
 
 def _start_kubelet(plane: ControlPlane, folders: NodeFolders) -> None:
