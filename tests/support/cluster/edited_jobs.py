@@ -215,6 +215,9 @@ def _is_at_rest(job: WatchedJob) -> bool:
 
 def _is_like(edited: WatchedJob, fresh: WatchedJob, *, sized: bool) -> bool:
     one, other = read_state(edited), read_state(fresh)
+    if other["said"].get("Accepted", "").startswith("False"):
+        # What runs goes on while its manifest is invalid; a new job never starts.
+        return bool(one["said"].get("Accepted") == other["said"]["Accepted"])
     if not sized:
         one, other = _without_sizes(one), _without_sizes(other)
     return one == other
