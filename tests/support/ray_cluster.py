@@ -71,7 +71,7 @@ def _started(arguments: list[str], *, drain: int = 0) -> Iterator[subprocess.Pop
             **os.environ,
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_raylet_start_wait_time_s": "180",
-            "RAY_USAGE_STATS_REPORT_URL": "off",
+            "RAY_USAGE_STATS_REPORT_URL": "disabled",
             "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": str(drain),
         },
         stdout=subprocess.PIPE,

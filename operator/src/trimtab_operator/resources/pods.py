@@ -172,7 +172,7 @@ def _build_environment(inputs: AttemptInputs, drain: int | None) -> list[dict[st
         ENV_ATTEMPT: str(inputs.attempt),
         ENV_STORAGE: inputs.storage,
         ENV_USAGE_STATS: "0",
-        ENV_USAGE_REPORT: "off",
+        ENV_USAGE_REPORT: "disabled",
         "HOME": HOME,
     }
     if drain is not None:
