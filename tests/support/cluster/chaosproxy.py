@@ -25,7 +25,15 @@ from cluster.shifted_clock import shift_date, shift_stamps
 __all__ = ["ChaosProxy"]
 
 _LONGEST_LINE = 2**22
-_HOP_BY_HOP = {"accept-encoding", "connection", "content-length", "host", "transfer-encoding"}
+# Long answers come compressed; they are unpacked here.
+_HOP_BY_HOP = {
+    "accept-encoding",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "host",
+    "transfer-encoding",
+}
 _START_SECONDS = 10
 _LIMIT = re.compile(r"limit=\d+")
 
