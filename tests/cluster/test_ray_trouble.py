@@ -152,7 +152,6 @@ def test_f30_what_the_api_refuses_in_a_pod_is_told_in_its_words(create: JobMaker
         job.wait_for("Scheduled", "False/PodsRefused")
         assert words in job.words("Scheduled")
         job.edit({"cluster": mended})
-    for job in jobs.values():
         job.wait_for_attempt(2)
         job.wait_for("ClusterReady", "True/WorkersReady")
 

@@ -35,13 +35,18 @@ def test_f11_two_operators_make_everything_once_and_then_write_nothing(
             assert stage.find_differences(RESUME, ray) == ()
             written = count_writes(first, second, ray)
             assert written <= 3 * reference.writes
-            # Several resyncs of both later nothing was written.
-            resyncs = count_lists(second) + 6
-            assert ray.wait(lambda: count_lists(second) > resyncs)
-            assert count_writes(first, second, ray) == written
+            # The last figures may come late. Then, over several resyncs of both, nothing is written.
+            assert any(is_quiet(first, second, ray) for _ in range(3))
             operator.kill()
             SCRIPTS[RESUME](alone)
             assert stage.find_differences(RESUME, alone) == ()
+
+
+def is_quiet(first: ChaosProxy, second: ChaosProxy, ray: PlayedRay) -> bool:
+    """Return whether several resyncs pass without a write."""
+    written, resyncs = count_writes(first, second, ray), count_lists(second) + 6
+    assert ray.wait(lambda: count_lists(second) > resyncs)
+    return count_writes(first, second, ray) == written
 
 
 def count_writes(first: ChaosProxy, second: ChaosProxy, ray: PlayedRay) -> int:
