@@ -1,7 +1,10 @@
 """The clusters of the tests; what a marked test needs is built before the first one runs."""
 
+from collections.abc import Iterator
+
 import pytest
 
+from cluster.access import Cluster
 from cluster.fixtures import (
     api_plane,
     api_server,
@@ -16,6 +19,7 @@ from cluster.fixtures import (
     trainer_image,
 )
 from cluster.programs import is_built, program
+from operator_process import OperatorProcess, running_operator
 
 __all__ = [
     "api_plane",
@@ -25,6 +29,7 @@ __all__ = [
     "make_namespace",
     "node_operator",
     "node_server",
+    "operator",
     "pytest_collection_finish",
     "ray_api_server",
     "simulated_nodes",
@@ -40,6 +45,16 @@ NEEDED = {
     "cluster_k": (*_SERVERS, *_CONTROLLERS),
     "cluster_n": (*_SERVERS, *_CONTROLLERS, *_NODE),
 }
+
+
+@pytest.fixture(scope="module")
+def operator(
+    ray_api_server: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OperatorProcess]:
+    """An operator at tier A for the tests of a file; none of them may make it fail in words."""
+    with running_operator(ray_api_server, tmp_path_factory.mktemp("operator")) as operator:
+        yield operator
+    assert "Traceback" not in operator.read_log()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -12,21 +12,12 @@ from cluster.fixtures import NamespaceMaker
 from cluster.played_queue import QUEUE_LABEL, PlayedQueue
 from cluster.processes import wait_until
 from cluster.watched_job import WatchedJob, make_job
-from operator_process import OperatorProcess, running_operator
+from operator_process import OperatorProcess
 
 pytestmark = [pytest.mark.cluster_a, pytest.mark.slow]
 
 SECONDS = 60.0
 TRIALS = {"summary": "3/4", "total": 4, "succeeded": 3}
-
-
-@pytest.fixture(scope="module")
-def operator(
-    ray_api_server: Cluster, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[OperatorProcess]:
-    with running_operator(ray_api_server, tmp_path_factory.mktemp("operator")) as operator:
-        yield operator
-    assert "Traceback" not in operator.read_log()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,7 +11,7 @@ from cluster.access import Cluster
 from cluster.edited_jobs import EditedJobs, Trial
 from cluster.fixtures import NamespaceMaker
 from cluster.misoperations import Operation, generate_operations, sample
-from operator_process import OperatorProcess, running_operator
+from operator_process import OperatorProcess
 
 pytestmark = [pytest.mark.cluster_a, pytest.mark.slow]
 
@@ -21,14 +20,6 @@ SAMPLE = 40
 AT_ONCE = 20
 SEQUENCES, LENGTH = 4, 6
 HOURS_2 = 7200
-
-
-@pytest.fixture(scope="module")
-def operator(
-    ray_api_server: Cluster, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[OperatorProcess]:
-    with running_operator(ray_api_server, tmp_path_factory.mktemp("operator")) as operator:
-        yield operator
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from cluster.access import Cluster
 from cluster.chaosproxy import ChaosProxy
 from cluster.fixtures import NamespaceMaker
-from cluster.job_scripts import make_job
 from cluster.played_ray import PlayedRay
+from cluster.watched_job import make_job
 from operator_process import operator_behind
 
 pytestmark = [pytest.mark.cluster_a, pytest.mark.slow]

@@ -10,9 +10,9 @@ from cluster.access import Cluster
 from cluster.chaosproxy import ChaosProxy
 from cluster.faults import Answer, Fault
 from cluster.fixtures import NamespaceMaker
-from cluster.job_scripts import make_job
 from cluster.played_ray import PlayedRay
 from cluster.processes import wait_until
+from cluster.watched_job import make_job
 from operator_process import OperatorProcess, install_rights, read_token
 
 pytestmark = [pytest.mark.cluster_a, pytest.mark.slow]

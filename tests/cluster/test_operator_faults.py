@@ -22,10 +22,11 @@ from cluster.faults import (
     writes_in,
 )
 from cluster.fixtures import NamespaceMaker
-from cluster.job_scripts import SCRIPTS, make_job
+from cluster.job_scripts import SCRIPTS
 from cluster.operator_stage import Stage
 from cluster.played_ray import PlayedRay
 from cluster.processes import wait_until
+from cluster.watched_job import make_job
 from operator_process import operator_behind
 
 pytestmark = [pytest.mark.cluster_a, pytest.mark.slow]

@@ -1,6 +1,5 @@
 """What others own in a child is theirs and is named; what is taken from a child comes back."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from cluster.access import Cluster
 from cluster.fixtures import NamespaceMaker
 from cluster.watched_job import WatchedJob, make_job
-from operator_process import OperatorProcess, running_operator
+from operator_process import OperatorProcess
 
 pytestmark = [pytest.mark.cluster_a, pytest.mark.slow]
 
@@ -19,15 +18,6 @@ VERSIONS = {
     "Role": "rbac.authorization.k8s.io/v1",
 }
 FOREIGN_RULE = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
-
-
-@pytest.fixture(scope="module")
-def operator(
-    ray_api_server: Cluster, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[OperatorProcess]:
-    with running_operator(ray_api_server, tmp_path_factory.mktemp("operator")) as operator:
-        yield operator
-    assert "Traceback" not in operator.read_log()
 
 
 @pytest.fixture

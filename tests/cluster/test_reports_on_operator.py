@@ -8,23 +8,13 @@ import pytest
 from cluster.access import Cluster
 from cluster.fixtures import NamespaceMaker
 from cluster.watched_job import WatchedJob, make_job
-from operator_process import OperatorProcess, running_operator
+from operator_process import OperatorProcess
 
 pytestmark = [pytest.mark.cluster_a, pytest.mark.slow]
 
 TRIALS = {"summary": "3/4", "total": 4, "succeeded": 3}
 OLD_TRIALS = {"summary": "1/4", "total": 4, "succeeded": 1}
 MEGABYTE = "x" * (2**20 - 1000)
-
-
-@pytest.fixture(scope="module")
-def operator(
-    ray_api_server: Cluster, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[OperatorProcess]:
-    folder = tmp_path_factory.mktemp("operator")
-    with running_operator(ray_api_server, folder) as operator:
-        yield operator
-    assert "Traceback" not in operator.read_log()
 
 
 @pytest.fixture

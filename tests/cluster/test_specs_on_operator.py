@@ -1,6 +1,5 @@
 """The operator process and specs that cannot work: each is named, and mending it is enough."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,18 +15,9 @@ from cluster.placed_targets import (
     report_figures,
 )
 from cluster.watched_job import WatchedJob, make_job
-from operator_process import OperatorProcess, running_operator
+from operator_process import OperatorProcess
 
 pytestmark = [pytest.mark.cluster_a, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def operator(
-    ray_api_server: Cluster, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[OperatorProcess]:
-    with running_operator(ray_api_server, tmp_path_factory.mktemp("operator")) as operator:
-        yield operator
-    assert "Traceback" not in operator.read_log()
 
 
 @pytest.fixture
@@ -212,6 +202,8 @@ def test_f38_each_end_that_kuberay_tells_has_a_reason_of_ours(
         job.wait_for("Failed", f"True/{failed}")
         assert job.said("ClusterReady") == f"False/{ready}", name
         assert told.get("reason", "ValidationFailed") in job.words("ClusterReady")
+        # Events are posted after the status.
+        job.wait(lambda job=job: bool(job.events("ClusterFailed")))
         assert len(job.events("ClusterFailed")) == 1
 
 

@@ -5,12 +5,11 @@ however often the operator is killed on it.
 """
 
 from collections.abc import Callable
-from typing import Any
 
-from cluster.api import Manifest
 from cluster.played_ray import PlayedRay
+from cluster.watched_job import make_job
 
-__all__ = ["SCRIPTS", "JobGoneError", "NotReachedError", "Script", "make_job"]
+__all__ = ["SCRIPTS", "JobGoneError", "NotReachedError", "Script"]
 
 Script = Callable[[PlayedRay], None]
 
@@ -21,22 +20,6 @@ class JobGoneError(Exception):
 
 class NotReachedError(AssertionError):
     """The job did not come to where a script waits for it."""
-
-
-def make_job(namespace: str, name: str = "digits", **spec: Any) -> Manifest:
-    """Return a job with a search of four trials; `spec` replaces fields."""
-    return {
-        "apiVersion": "trimtab.dev/v1alpha1",
-        "kind": "OptimizationJob",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {
-            "model": {"builtin": "mlp"},
-            "dataset": {"builtin": "digits"},
-            "stages": {"search": {"numTrials": 4, "parallelTrials": 2}, "train": {}},
-            "storage": {"uri": "s3://runs/all"},
-            **spec,
-        },
-    }
 
 
 def create_and_finish(ray: PlayedRay) -> None:
