@@ -212,7 +212,7 @@ def test_f36_f38_a_driver_that_fails_is_tried_again_unless_the_fault_is_the_user
     (event,) = job.events("ClusterFailed")
     assert event.splitlines()[-1] == "line 99"
     assert len(event.splitlines()) <= 6
-    assert job.events("Retrying")
+    assert job.wait_for_events("Retrying")
     job.end(2, result=OutcomeResult.FAILED, reason=FailedReason.USER_ERROR, message="no such glob")
     job.wait_for("Failed", "True/UserError")
     assert job.words("Failed") == "no such glob"

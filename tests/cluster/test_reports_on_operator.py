@@ -73,11 +73,11 @@ def test_f45_a_report_that_is_not_new_is_dropped_and_told_once(
     rest = {"uid": fields["uid"]} if "uid" in fields else {}
     for _ in range(2):
         job.report(attempt, sequence=sequence, trials=OLD_TRIALS, **rest)
-        job.wait(lambda: len(job.events("ReportStale")) == 1)
+        job.wait(lambda: len(job.wait_for_events("ReportStale")) == 1)
         assert job.status()["trials"]["summary"] == "3/4"
     job.report(sequence=6, trials={**TRIALS, "summary": "4/4", "succeeded": 4})
     job.wait(lambda: job.status()["trials"]["summary"] == "4/4")
-    assert len(job.events("ReportStale")) == 1
+    assert len(job.wait_for_events("ReportStale")) == 1
     assert job.said("Degraded") == ""
 
 
@@ -88,7 +88,7 @@ def test_f45_a_report_of_an_older_attempt_never_comes_back(job: WatchedJob) -> N
     job.report(2, sequence=1, trials={**TRIALS, "summary": "4/4", "succeeded": 4})
     job.wait(lambda: job.status()["trials"]["summary"] == "4/4")
     job.report(1, sequence=900, trials=OLD_TRIALS)
-    job.wait(lambda: len(job.events("ReportStale")) == 1)
+    job.wait(lambda: len(job.wait_for_events("ReportStale")) == 1)
     assert job.status()["trials"]["summary"] == "4/4"
     assert job.status()["attempt"] == 2
 
@@ -123,6 +123,6 @@ def test_f47_a_silent_driver_is_called_stalled_and_then_replaced(job: WatchedJob
     job.wait_for("Degraded", "True/DriverStalled")
     job.wait_for_attempt(2)
     assert job.rayjob(1) is None
-    assert [message for message in job.events("ClusterFailed") if "Stalled" in message]
+    assert [message for message in job.wait_for_events("ClusterFailed") if "Stalled" in message]
     job.wait_for("Degraded", "False/Recovered")
     assert job.status()["trials"]["summary"] == "3/4"

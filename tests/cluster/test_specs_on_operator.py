@@ -61,7 +61,7 @@ def test_f35_a_key_that_a_template_may_not_have_is_named(
         assert named in job.words("Accepted")
         assert f"spec.cluster.{group}.template" in job.words("Accepted")
         assert job.children() == {}
-        assert len(job.events("InvalidSpec")) == 1
+        assert len(job.wait_for_events("InvalidSpec")) == 1
 
 
 def test_f35_a_template_that_is_mended_starts_the_job(
@@ -127,7 +127,7 @@ def test_f30_what_the_api_server_refuses_is_told_in_its_words_until_it_is_mended
     assert "attempt" not in job.status()
     assert job.said("Degraded") == ""
     assert job.rayjob() is None
-    assert len(job.events("InvalidSpec")) == 1
+    assert len(job.wait_for_events("InvalidSpec")) == 1
     job.edit({"cluster": {"workers": {"template": {"affinity": None}}}})
     job.wait_for_attempt(1)
     job.wait_for("Scheduled", "False/PodsPending")
@@ -202,9 +202,7 @@ def test_f38_each_end_that_kuberay_tells_has_a_reason_of_ours(
         job.wait_for("Failed", f"True/{failed}")
         assert job.said("ClusterReady") == f"False/{ready}", name
         assert told.get("reason", "ValidationFailed") in job.words("ClusterReady")
-        # Events are posted after the status.
-        job.wait(lambda job=job: bool(job.events("ClusterFailed")))
-        assert len(job.events("ClusterFailed")) == 1
+        assert len(job.wait_for_events("ClusterFailed")) == 1
 
 
 def test_f38_a_status_that_nobody_knows_is_shown_and_ends_nothing(

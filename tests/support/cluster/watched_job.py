@@ -101,6 +101,15 @@ class WatchedJob:
             if event["reason"] == reason and event["involvedObject"].get("uid") == uid
         ]
 
+    def wait_for_events(self, reason: str) -> list[str]:
+        """Return the messages of a reason once there is one: events follow the status.
+
+        Raises:
+            TimeoutError: None came.
+        """
+        self.wait(lambda: bool(self.events(reason)))
+        return self.events(reason)
+
     def children(self) -> dict[tuple[str, str], Manifest]:
         """Return what was made for it, by kind and name."""
         labels = f"trimtab.dev/job={self.name}"
