@@ -228,7 +228,6 @@ class JobWorld:
             rayClusterStatus={
                 "desiredWorkerReplicas": 2,
                 "readyWorkerReplicas": 2,
-                "conditions": [{"type": "RayClusterProvisioned", "status": "True"}],
             },
         )
         self.pods += [

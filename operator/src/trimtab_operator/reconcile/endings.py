@@ -16,8 +16,8 @@ from trimtab_operator.reconcile.failures import (
     classify_outcome,
     classify_waiting,
 )
-from trimtab_operator.reconcile.observed import RayJobView
 from trimtab_operator.reconcile.situation import Situation, parse_config
+from trimtab_operator.resources.rayjob import read_worker_count
 
 __all__ = [
     "active_seconds",
@@ -44,14 +44,17 @@ def find_late_end(situation: Situation) -> AttemptEnd | None:
     return None if found is None else _judge(situation, found)
 
 
-def is_provisioned(rayjob: RayJobView | None) -> bool:
-    """Return whether the workers of an attempt were ready once."""
+def is_provisioned(situation: Situation) -> bool:
+    """Return whether all workers of the latest attempt are ready, or were when its driver started.
+
+    The condition RayClusterProvisioned does not tell: it holds with the head alone where the API
+    server refuses the pods of the workers.
+    """
+    rayjob = situation.latest.rayjob
     if rayjob is None:
         return False
-    return rayjob.deployment_status == "Running" or any(
-        condition.type == "RayClusterProvisioned" and condition.status == "True"
-        for condition in rayjob.conditions
-    )
+    ready = situation.observed.count_ready_workers(situation.latest.number)
+    return rayjob.deployment_status == "Running" or 0 < read_worker_count(rayjob.spec) <= ready
 
 
 def is_held(situation: Situation) -> bool:
@@ -150,7 +153,7 @@ def _by_eviction(situation: Situation) -> AttemptEnd | None:
 
 def _by_pre_running(situation: Situation) -> AttemptEnd | None:
     spec = situation.spec
-    if spec is None or is_held(situation) or is_provisioned(situation.latest.rayjob):
+    if spec is None or is_held(situation) or is_provisioned(situation):
         return None
     limit = spec.pre_running_deadline_seconds
     if waiting_seconds(situation) < limit:
@@ -165,7 +168,7 @@ def _by_pre_running(situation: Situation) -> AttemptEnd | None:
 
 def _by_waiting(situation: Situation) -> AttemptEnd | None:
     """A mistyped image is not to hold machines until the deadline; the kubelet has tried often."""
-    if is_provisioned(situation.latest.rayjob):
+    if is_provisioned(situation):
         return None
     for pod in situation.live_pods():
         late = (
@@ -183,7 +186,7 @@ def _by_edit(situation: Situation) -> AttemptEnd | None:
     """So an impossible manifest recovers as soon as it is mended."""
     record = situation.latest.record
     if (
-        is_provisioned(situation.latest.rayjob)
+        is_provisioned(situation)
         or not record.fingerprint
         or not situation.acceptance.accepted
         or situation.fingerprint == record.fingerprint

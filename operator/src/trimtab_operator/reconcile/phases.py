@@ -105,7 +105,7 @@ def keep_running(situation: Situation, spec: Spec) -> Plan:
     problem = find_conflict(situation, spec, latest.number) or _find_problem(situation)
     if is_held(situation):
         return _plan(situation, Phase.HELD, actions, problem=problem)
-    ready = is_provisioned(latest.rayjob)
+    ready = is_provisioned(situation)
     return _plan(
         situation,
         Phase.RUNNING if ready else Phase.STARTING,

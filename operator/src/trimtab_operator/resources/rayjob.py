@@ -16,7 +16,14 @@ from trimtab_operator.resources.names import attempt_name
 from trimtab_operator.resources.pods import PodShape, build_pod_template
 from trimtab_operator.resources.template import read_template
 
-__all__ = ["FIXED_FIELDS", "build_rayjob", "count_workers", "read_account", "restore_rayjob"]
+__all__ = [
+    "FIXED_FIELDS",
+    "build_rayjob",
+    "count_workers",
+    "read_account",
+    "read_worker_count",
+    "restore_rayjob",
+]
 
 FIXED_FIELDS: Mapping[str, Any] = {
     "entrypoint": "python -m trimtab_trainer drive",
@@ -109,6 +116,16 @@ def count_workers(inputs: AttemptInputs) -> int:
         return workers.replicas
     parallel = stages.search.parallel_trials if stages.search else 1
     return parallel * (stages.train.num_workers if stages.train else 1)
+
+
+def read_worker_count(spec: Mapping[str, Any]) -> int:
+    """Return how many worker pods a RayJob that there is asks for.
+
+    Args:
+        spec: Of the RayJob, as the API server has it.
+    """
+    groups = (spec.get("rayClusterSpec") or {}).get("workerGroupSpecs") or []
+    return sum(group.get("replicas") or 0 for group in groups)
 
 
 def _build_cluster(inputs: AttemptInputs) -> dict[str, Any]:
