@@ -369,21 +369,23 @@ def test_f30_an_edit_before_the_workers_are_ready_is_a_free_attempt() -> None:
     assert world.names("ConfigMap") == ["digits-a2", "digits-progress"]
 
 
-@pytest.mark.parametrize("ready", [0, 1, 2])
-def test_f30_a_head_alone_is_no_cluster_whatever_kuberay_calls_it(ready: int) -> None:
+@pytest.mark.parametrize(("heads", "workers"), [(1, 0), (1, 1), (0, 2), (1, 2)])
+def test_f30_pods_that_lack_are_no_cluster_whatever_kuberay_calls_it(
+    heads: int, workers: int
+) -> None:
     world = JobWorld(make_manifest(cluster={"workers": {"replicas": 2}}))
     world.settle()
     world.set_rayjob(
         jobDeploymentStatus="Initializing",
         rayClusterStatus={"conditions": [{"type": "RayClusterProvisioned", "status": "True"}]},
     )
-    roles = ["head", *["worker"] * ready]
+    roles = [*["head"] * heads, *["worker"] * workers]
     world.pods += [make_pod(f"a1-{number}", role, 1) for number, role in enumerate(roles)]
     phase = world.settle().verdict.phase
-    assert phase is (Phase.RUNNING if ready == 2 else Phase.STARTING)
+    assert phase is (Phase.RUNNING if heads + workers == 3 else Phase.STARTING)
     world.edit(cluster={"workers": {"replicas": 1}})
     world.settle()
-    assert world.names("RayJob") == ["digits-a1" if ready == 2 else "digits-a2"]
+    assert world.names("RayJob") == ["digits-a1" if heads + workers == 3 else "digits-a2"]
 
 
 def test_a_worker_that_is_lost_while_the_driver_runs_starts_no_new_attempt() -> None:

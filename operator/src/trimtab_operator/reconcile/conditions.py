@@ -182,7 +182,7 @@ def _starting(observed: Observed, verdict: Verdict, rayjob: RayJobView | None) -
             ClusterReadyReason.IMAGE_PULL_FAILED if pulling else ClusterReadyReason.PODS_WAITING
         )
         return "False", reason, quote_waiting(pod, pod.waiting)
-    ready = observed.count_ready_workers(verdict.attempt)
+    ready = observed.count_ready(PodRole.WORKER, verdict.attempt)
     desired = rayjob.workers_desired if rayjob else None
     known = f"{ready} of {desired} workers are ready" if desired is not None else ""
     return "False", ClusterReadyReason.PROVISIONING, known

@@ -16,6 +16,7 @@ from trimtab_operator.reconcile.failures import (
     classify_outcome,
     classify_waiting,
 )
+from trimtab_operator.reconcile.observed import PodRole
 from trimtab_operator.reconcile.situation import Situation, parse_config
 from trimtab_operator.resources.rayjob import read_worker_count
 
@@ -45,7 +46,7 @@ def find_late_end(situation: Situation) -> AttemptEnd | None:
 
 
 def is_provisioned(situation: Situation) -> bool:
-    """Return whether all workers of the latest attempt are ready, or were when its driver started.
+    """Return whether all pods of the latest attempt are ready, or were when its driver started.
 
     The condition RayClusterProvisioned does not tell: it holds with the head alone where the API
     server refuses the pods of the workers.
@@ -53,8 +54,12 @@ def is_provisioned(situation: Situation) -> bool:
     rayjob = situation.latest.rayjob
     if rayjob is None:
         return False
-    ready = situation.observed.count_ready_workers(situation.latest.number)
-    return rayjob.deployment_status == "Running" or 0 < read_worker_count(rayjob.spec) <= ready
+    if rayjob.deployment_status == "Running":
+        return True
+    observed, number = situation.observed, situation.latest.number
+    return observed.count_ready(PodRole.HEAD, number) > 0 and observed.count_ready(
+        PodRole.WORKER, number
+    ) >= read_worker_count(rayjob.spec)
 
 
 def is_held(situation: Situation) -> bool:

@@ -221,13 +221,10 @@ class Observed:
     silent_seconds: float = 0.0
     """How long this process has seen `silence_key` not change, by a monotonic clock."""
 
-    def count_ready_workers(self, attempt: int) -> int:
-        """Return how many workers of an attempt are ready; a RayJob tells it late, or never."""
+    def count_ready(self, role: PodRole, attempt: int) -> int:
+        """Return how many pods of an attempt are ready; a RayJob tells it late, or never."""
         return sum(
-            pod.attempt == attempt
-            and pod.role is PodRole.WORKER
-            and pod.ready
-            and not pod.meta.deleting
+            pod.attempt == attempt and pod.role is role and pod.ready and not pod.meta.deleting
             for pod in self.pods
         )
 

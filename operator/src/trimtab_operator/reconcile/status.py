@@ -14,7 +14,7 @@ from trimtab_api.v1alpha1.conditions import ConditionType, ScheduledReason
 from trimtab_api.v1alpha1.status import ClusterStatus, Condition, JobState, Status
 from trimtab_operator.reconcile.conditions import build_conditions, find_problem
 from trimtab_operator.reconcile.figures import summarize
-from trimtab_operator.reconcile.observed import JobView, Observed
+from trimtab_operator.reconcile.observed import JobView, Observed, PodRole
 from trimtab_operator.reconcile.plan_settings import PlanSettings
 from trimtab_operator.reconcile.situation import Situation, assess
 from trimtab_operator.reconcile.verdict import Phase, Plan, Problem, Refusal, Verdict
@@ -181,7 +181,7 @@ def _describe_cluster(observed: Observed, verdict: Verdict) -> ClusterStatus | N
     return ClusterStatus(
         ray_job=rayjob.meta.name,
         ray_cluster=rayjob.cluster,
-        workers_ready=observed.count_ready_workers(verdict.attempt),
+        workers_ready=observed.count_ready(PodRole.WORKER, verdict.attempt),
         workers_desired=rayjob.workers_desired,
     )
 
