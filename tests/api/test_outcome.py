@@ -156,6 +156,16 @@ def test_no_point_of_the_front_is_beaten_by_another() -> None:
     assert set(front["pruned-int8"]) == {"accuracy", "size_mib@edge", "speedup@edge"}
 
 
+def test_figures_in_columns_of_kubectl_have_six_digits() -> None:
+    status = build_status(facts(trials=(trial(0, 26 / 27),)))
+    assert status.best is not None
+    assert status.best.value == 0.962963
+    result = make_report().status.result
+    assert result is not None
+    shown = [result.value, result.drop, result.speedup, result.size_mib]
+    assert [value for value in shown if value is not None and len(f"{value:.12g}") > 9] == []
+
+
 def test_the_best_trial_is_the_first_among_equals() -> None:
     spec = parse_job(make_manifest()).spec
     best = best_trial([trial(0, 0.5), trial(2, 0.9), trial(1, 0.9), trial(3, None)], spec)

@@ -1,5 +1,6 @@
 """On a real node a job outlives the loss of its pods and a driver that hangs, and fails fast where it must."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,6 +154,21 @@ def test_f47_a_driver_that_hangs_is_told_of_and_replaced(
     assert "Retrying" in job.events()
     assert job.conditions()["Degraded"] == ("False", "Recovered")
     check_trials(field, job)
+
+
+def test_f41_a_trial_that_takes_all_memory_of_its_pod_fails_alone_and_says_how_much(
+    field: Field,
+) -> None:
+    manifest = make_slow_job("hungry")
+    leak = {"name": "model.args.megabytes", "searchSpace": {"categorical": {"choices": [0, 200]}}}
+    search = {"algorithm": {"grid": {}}, "parallelTrials": 1, "parameters": [leak]}
+    manifest["spec"]["stages"]["search"] = search
+    job = field.apply(manifest)
+    status = job.wait_for_end()
+    assert (status["attempt"], status["trials"]["succeeded"]) == (1, 1)
+    (failure,) = status["failures"]
+    assert failure["class"] == "OOM"
+    assert re.search(r"[\d.]+GB used / 3[.\d]*GB limit", failure["lastMessage"])
 
 
 def test_f36_an_entry_point_that_is_missing_fails_the_job_at_once(field: Field) -> None:

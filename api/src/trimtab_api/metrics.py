@@ -8,7 +8,14 @@ from enum import StrEnum
 
 from trimtab_api.v1alpha1.goals import Direction
 
-__all__ = ["KNOWN_METRICS", "TRIAL_METRICS", "KnownMetric", "MetricScope", "metric_key"]
+__all__ = [
+    "KNOWN_METRICS",
+    "TRIAL_METRICS",
+    "KnownMetric",
+    "MetricScope",
+    "metric_key",
+    "round_figure",
+]
 
 
 class MetricScope(StrEnum):
@@ -79,6 +86,11 @@ TRIAL_METRICS: tuple[str, ...] = tuple(
     if known.scope is not MetricScope.TARGET and name != "sparsity"
 )
 """What a trial can tell; zeros come only with pruning."""
+
+
+def round_figure(value: float) -> float:
+    """Return a figure with six digits, which is more than measurements repeat."""
+    return float(f"{value:.6g}")
 
 
 def metric_key(metric: str, target: str | None = None) -> str:

@@ -14,6 +14,7 @@ from pydantic import Field, StringConstraints
 from trimtab_api.candidates import CandidateSummary
 from trimtab_api.events import EventReason, EventType
 from trimtab_api.labels import KEY_CONTROL, KEY_PROGRESS
+from trimtab_api.metrics import round_figure
 from trimtab_api.stages import StageName
 from trimtab_api.techniques import MOST_CANDIDATES
 from trimtab_api.untrusted import ReportInvalidError, parse_untrusted
@@ -353,7 +354,7 @@ def _empty_best(report: ProgressReport) -> ProgressReport:
 
 
 def _round_figures(report: ProgressReport) -> ProgressReport:
-    """Keep six digits of what was measured on targets, which is more than repeats."""
+    """Keep six digits of what was measured on targets, the others as they are."""
     candidates = tuple(
         entry.model_copy(update={"metrics": _round_measured(entry.metrics)})
         for entry in report.candidates
@@ -362,9 +363,7 @@ def _round_figures(report: ProgressReport) -> ProgressReport:
 
 
 def _round_measured(metrics: MetricMap) -> MetricMap:
-    return {
-        name: float(f"{value:.6g}") if "@" in name else value for name, value in metrics.items()
-    }
+    return {name: round_figure(value) if "@" in name else value for name, value in metrics.items()}
 
 
 def _leave_out_results(report: ProgressReport) -> ProgressReport:

@@ -7,7 +7,7 @@ job runs, failed or waits is added there, or by the operator.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from trimtab_api.metrics import metric_key
+from trimtab_api.metrics import metric_key, round_figure
 from trimtab_api.pareto import find_front
 from trimtab_api.reports import CandidateReport
 from trimtab_api.selection import Pick, describe_constraint, file_for, pick_candidate, worsening
@@ -87,7 +87,7 @@ def summarize_figures(figures: Figures, now: str) -> Status:
         stage=figures.stage,
         message=_message(figures, picks),
         trials=figures.trials if figures.spec.stages.search else None,
-        best=figures.best,
+        best=_round_best(figures.best) if figures.best else None,
         baseline=_bound_metrics(figures.baseline) if figures.baseline else None,
         budget=figures.budget,
         pareto=front[:_PARETO],
@@ -118,6 +118,10 @@ def make_condition(
 
 def _metrics_of(baseline: BaselineStatus | None) -> Mapping[str, float]:
     return baseline.metrics if baseline else {}
+
+
+def _round_best(best: BestTrial) -> BestTrial:
+    return best.model_copy(update={"value": round_figure(best.value)})
 
 
 def _bound_metrics(baseline: BaselineStatus) -> BaselineStatus:
@@ -238,11 +242,16 @@ def _result(figures: Figures, pick: Pick) -> ResultStatus:
     metrics = pick.candidate.metrics
     value = metrics[primary]
     reference = _metrics_of(figures.baseline).get(primary, value)
+    # They fill columns of kubectl, which prints every digit.
     return ResultStatus(
         candidate=pick.candidate.id,
-        value=value,
-        drop=worsening(primary, value, reference, figures.spec.objectives),
-        speedup=metrics.get(metric_key("speedup", pick.target)),
-        size_mib=metrics.get(metric_key("size_mib", pick.target)),
+        value=round_figure(value),
+        drop=round_figure(worsening(primary, value, reference, figures.spec.objectives)),
+        speedup=_find_rounded(metrics, metric_key("speedup", pick.target)),
+        size_mib=_find_rounded(metrics, metric_key("size_mib", pick.target)),
         artifact=file.artifact if file else pick.candidate.artifact,
     )
+
+
+def _find_rounded(metrics: Mapping[str, float], key: str) -> float | None:
+    return round_figure(metrics[key]) if key in metrics else None

@@ -1,4 +1,4 @@
-"""User code in the trainer image of tier N: a network whose training takes time but no cores.
+"""User code in the trainer image of tier N: a network whose training takes time, and memory on cue.
 
 Several jobs at once then do not slow each other down, and a test knows how long a trial lasts.
 Mounted into the image alone; tests name it as `slow_network:build`.
@@ -13,22 +13,25 @@ __all__ = ["build"]
 
 
 class _Slow(nn.Module):
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, megabytes: int) -> None:
         super().__init__()
-        self._seconds = seconds
+        self._seconds, self._megabytes = seconds, megabytes
+        self._held: list[bytearray] = []
         self._layers = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         if self.training:
             time.sleep(self._seconds)
+            self._held.append(bytearray(b"x") * (self._megabytes << 20))
         scores: torch.Tensor = self._layers(images)
         return scores
 
 
-def build(seconds: float) -> nn.Module:
+def build(seconds: float, megabytes: int = 0) -> nn.Module:
     """Return a small network for the digits.
 
     Args:
         seconds: What a step of its training takes at least.
+        megabytes: What a step of its training takes for good.
     """
-    return _Slow(seconds)
+    return _Slow(seconds, megabytes)
