@@ -37,12 +37,11 @@ def jobs(
     simulated_nodes: SimulatedNodes,
     simulated_ray: SimulatedRay,
     make_namespace: NamespaceMaker,
-) -> Iterator[JobsByPhase]:
+) -> JobsByPhase:
     """Jobs of a namespace with a claim to store in."""
     namespace = make_namespace(kuberay_server)
     make_claim(kuberay_server, namespace, "runs")
-    yield JobsByPhase(kuberay_server, namespace, simulated_nodes, simulated_ray)
-    simulated_nodes.release()
+    return JobsByPhase(kuberay_server, namespace, simulated_nodes, simulated_ray)
 
 
 def read_claim(jobs: JobsByPhase) -> Manifest:

@@ -35,10 +35,9 @@ def jobs(
     simulated_nodes: SimulatedNodes,
     simulated_ray: SimulatedRay,
     make_namespace: NamespaceMaker,
-) -> Iterator[JobsByPhase]:
+) -> JobsByPhase:
     namespace = make_namespace(kuberay_server)
-    yield JobsByPhase(kuberay_server, namespace, simulated_nodes, simulated_ray)
-    simulated_nodes.release()
+    return JobsByPhase(kuberay_server, namespace, simulated_nodes, simulated_ray)
 
 
 def wait_for_no_pods(jobs: JobsByPhase) -> None:

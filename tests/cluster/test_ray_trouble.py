@@ -33,9 +33,7 @@ JobMaker = Callable[..., WatchedJob]
 
 @pytest.fixture(scope="module")
 def operator(
-    kuberay_server: Cluster,
-    simulated_nodes: SimulatedNodes,
-    tmp_path_factory: pytest.TempPathFactory,
+    kuberay_server: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[OperatorProcess]:
     with running_operator(kuberay_server, tmp_path_factory.mktemp("operator")) as operator:
         yield operator
@@ -48,8 +46,8 @@ def create(
     operator: OperatorProcess,
     simulated_nodes: SimulatedNodes,
     make_namespace: NamespaceMaker,
-) -> Iterator[JobMaker]:
-    """Make jobs of two workers with a GPU each; afterwards every pod may start again."""
+) -> JobMaker:
+    """Make jobs of two workers with a GPU each."""
     namespace = make_namespace(kuberay_server)
 
     def make(name: str = "digits", **spec: Any) -> WatchedJob:
@@ -58,8 +56,7 @@ def create(
         whole = {"device": "cpu", **cluster, "workers": workers}
         return WatchedJob.create(kuberay_server, make_job(namespace, name, cluster=whole, **spec))
 
-    yield make
-    simulated_nodes.release()
+    return make
 
 
 def holds(job: WatchedJob, role: str = "worker") -> Callable[[Manifest], bool]:

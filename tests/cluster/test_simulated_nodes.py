@@ -73,7 +73,7 @@ def test_a_lost_node_takes_its_pods_along(
     namespace = make_namespace(kuberay_server)
     simulated_nodes.add("spare", cpus=1000)
     simulated_nodes.add("lost", gpus=64)
-    # More than any other node has, whatever other tests left.
+    # More than any other node has.
     job = make_ray_job("mourning", namespace, worker_limits={"nvidia.com/gpu": "32"})
     kuberay_server.api.create(job)
     workers = "ray.io/node-type=worker"

@@ -40,7 +40,6 @@ def jobs(
 ) -> Iterator[JobsByPhase]:
     namespace = make_namespace(kuberay_server)
     yield JobsByPhase(kuberay_server, namespace, simulated_nodes, simulated_ray)
-    simulated_nodes.release()
     # Before the definition goes, so that the namespace can be cleared.
     apply_definitions(kuberay_server.api, own_definitions())
 

@@ -33,6 +33,7 @@ __all__ = [
     "api_server",
     "kuberay_plane",
     "kuberay_server",
+    "lasting_nodes",
     "make_namespace",
     "node_operator",
     "node_server",
@@ -112,11 +113,18 @@ def kuberay_server(kuberay_plane: ControlPlane) -> Cluster:
 
 
 @pytest.fixture(scope="session")
-def simulated_nodes(kuberay_server: Cluster) -> Iterator[SimulatedNodes]:
+def lasting_nodes(kuberay_server: Cluster) -> Iterator[SimulatedNodes]:
     """A node without and one with four GPUs, on which pods of tier K run in appearance."""
     with SimulatedNodes(kuberay_server.api) as nodes:
         nodes.add("cpu-1")
         nodes.add("gpu-1", gpus=4)
+        yield nodes
+
+
+@pytest.fixture
+def simulated_nodes(lasting_nodes: SimulatedNodes) -> Iterator[SimulatedNodes]:
+    """The same nodes, which are again as they were after the test."""
+    with lasting_nodes.lent() as nodes:
         yield nodes
 
 

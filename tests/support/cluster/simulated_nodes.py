@@ -7,7 +7,8 @@ told by `simulated_ray`.
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Self
@@ -84,6 +85,20 @@ class SimulatedNodes:
         """Let all pods become ready again."""
         self._holds.clear()
 
+    @contextmanager
+    def lent(self) -> Iterator[Self]:
+        """Take away afterwards what nodes were added, and release what is held."""
+        before = self._names()
+        yield self
+        self.release()
+        added = self._names() - before
+        for pod in self.api.list("Pod"):
+            if pod["spec"].get("nodeName") in added:
+                place = pod["metadata"]["name"], pod["metadata"]["namespace"]
+                self.api.delete("Pod", *place, gracePeriodSeconds=0)
+        for name in added:
+            self.api.delete("Node", name)
+
     def fail(self, pod: Manifest, *, reason: str = "Error", exit_code: int = 1) -> None:
         """End the containers of a pod, for example with `OOMKilled` and 137."""
         ended = {"terminated": {"exitCode": exit_code, "reason": reason, "finishedAt": _now()}}
@@ -96,10 +111,13 @@ class SimulatedNodes:
 
     def _act(self) -> None:
         while not self._ended.wait(_PERIOD_SECONDS):
-            nodes = {node["metadata"]["name"] for node in self.api.list("Node", labels=_LABEL)}
+            nodes = self._names()
             for pod in self.api.list("Pod"):
                 if pod["spec"].get("nodeName") in nodes:
                     self._tend(pod)
+
+    def _names(self) -> set[str]:
+        return {node["metadata"]["name"] for node in self.api.list("Node", labels=_LABEL)}
 
     def _tend(self, pod: Manifest) -> None:
         metadata = pod["metadata"]
