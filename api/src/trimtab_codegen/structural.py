@@ -263,5 +263,5 @@ def _transitions(model: type[ApiModel]) -> Iterator[Schema]:
             rule += f" && (!has(self.{alias}) || self.{alias} == oldSelf.{alias})"
             message = f"{alias} is immutable"
         else:
-            message = f"{alias} must not be added or removed after creation"
+            message = f"whether {alias} is set is immutable"
         yield {"rule": rule, "message": message}

@@ -127,8 +127,12 @@ class Api:
         self.request("DELETE", object_path(kind, name, namespace), body=options or None)
 
     def delete_all(self, kind: str, namespace: str) -> None:
-        """Delete the objects of a kind in a namespace."""
-        self.request("DELETE", collection_path(kind, namespace))
+        """Delete the objects of a kind in a namespace; of one that is not served there are none."""
+        try:
+            self.request("DELETE", collection_path(kind, namespace))
+        except ApiRefusedError as error:
+            if error.code != http.HTTPStatus.NOT_FOUND:
+                raise
 
     def read_text(self, path: str) -> str:
         """Return what the server answers to a GET, as text: logs and health checks."""

@@ -15,6 +15,7 @@ from cluster.api import ApiRefusedError, Manifest
 from cluster.misoperations import Operation, change, rich_spec
 from cluster.processes import wait_until
 from cluster.watched_job import WatchedJob, make_job
+from trimtab_api.labels import OPERATOR
 from trimtab_api.validation import parse_job
 from trimtab_operator.reconcile.attempts import fingerprint_next
 
@@ -203,6 +204,8 @@ def read_state(job: WatchedJob) -> Manifest:
 
 
 def _is_at_rest(job: WatchedJob) -> bool:
+    if job.read()["spec"]["managedBy"] != OPERATOR:
+        return True
     state = read_state(job)
     if not state.get("generation"):
         return bool(state["said"]["state"] == "gone")

@@ -21,6 +21,7 @@ from cluster.existing import (
 )
 from cluster.images import KUBERAY_IMAGE, OPERATOR_IMAGE, TRAINER_IMAGE
 from cluster.installation import install_operator
+from cluster.kinds import CHILD_KINDS
 from cluster.kuberay import install_kuberay, start_kuberay
 from cluster.node import start_node
 from cluster.processes import Processes
@@ -172,8 +173,9 @@ def make_namespace() -> Iterator[NamespaceMaker]:
 
     yield make
     for cluster, name in made:
-        # Without controllers a namespace stays, and an operator would still see its jobs.
-        cluster.api.delete_all("OptimizationJob", name)
+        # Without controllers a namespace stays, and an operator would still see what is in it.
+        for kind in ("OptimizationJob", *CHILD_KINDS):
+            cluster.api.delete_all(kind, name)
         found = cluster.api.find("Namespace", name)
         if found is not None and "deletionTimestamp" not in found["metadata"]:
             cluster.api.delete("Namespace", name)

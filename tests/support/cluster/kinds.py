@@ -2,7 +2,18 @@
 
 from dataclasses import dataclass
 
-__all__ = ["collection_path", "object_path"]
+__all__ = ["CHILD_KINDS", "collection_path", "object_path"]
+
+CHILD_KINDS = (
+    "RayJob",
+    "ConfigMap",
+    "ServiceAccount",
+    "Role",
+    "RoleBinding",
+    "NetworkPolicy",
+    "Job",
+)
+"""What the operator makes for a job."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,14 @@ def rich_spec() -> Manifest:
         "dataset": {"builtin": "digits"},
         "task": {"builtin": "classification"},
         "constraints": [{"metric": "accuracy", "maxDrop": 0.02}],
-        "targets": [{"name": "edge", "profile": "cpu-edge", "threads": 1}],
+        "targets": [
+            {
+                "name": "edge",
+                "profile": "cpu-edge",
+                "threads": 1,
+                "nodeSelector": {"pool": "edge"},
+            }
+        ],
         "failurePolicy": {"rules": [{"class": "Timeout", "actions": ["Retry"]}]},
         "stages": {
             "search": {
@@ -75,7 +82,7 @@ def rich_spec() -> Manifest:
         "cluster": {
             "device": "cpu",
             "image": "team/trainer:1",
-            "env": [{"name": "LEVEL", "value": "1"}],
+            "env": [{"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
             "head": copy.deepcopy(pods),
             "workers": {**copy.deepcopy(pods), "replicas": 2},
         },

@@ -14,18 +14,10 @@ from typing import Any
 
 from cluster.access import Cluster
 from cluster.api import ApiRefusedError, Manifest
+from cluster.kinds import CHILD_KINDS
 
-__all__ = ["CHILD_KINDS", "PlayedRay"]
+__all__ = ["PlayedRay"]
 
-CHILD_KINDS = (
-    "RayJob",
-    "Job",
-    "ConfigMap",
-    "ServiceAccount",
-    "Role",
-    "RoleBinding",
-    "NetworkPolicy",
-)
 _OVER = frozenset({"Complete", "Failed"})
 _GONE = frozenset({404, 409})
 _POLL, _HEARTBEAT = 0.15, 1.5

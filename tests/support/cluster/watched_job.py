@@ -11,22 +11,14 @@ from typing import Any
 
 from cluster.access import Cluster
 from cluster.api import Manifest
+from cluster.kinds import CHILD_KINDS
 from cluster.processes import wait_until
 from trimtab_api.labels import KEY_PROGRESS, target_key
 from trimtab_api.progress import Outcome, OutcomeResult
 from trimtab_api.v1alpha1.conditions import FailedReason
 
-__all__ = ["CHILD_KINDS", "WatchedJob", "make_job"]
+__all__ = ["WatchedJob", "make_job"]
 
-CHILD_KINDS = (
-    "RayJob",
-    "ConfigMap",
-    "ServiceAccount",
-    "Role",
-    "RoleBinding",
-    "NetworkPolicy",
-    "Job",
-)
 _SECONDS = 60.0
 
 
