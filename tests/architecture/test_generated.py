@@ -312,7 +312,7 @@ def test_a_part_without_mutable_fields_is_compared_whole() -> None:
 
 
 def test_a_part_with_mutable_fields_is_compared_field_by_field() -> None:
-    assert rules_of(Outer)["whether part is set is immutable"] == (
+    assert rules_of(Outer)["part is immutable in being set or absent"] == (
         "has(self.part) == has(oldSelf.part)"
     )
     assert set(rules_of(Outer, "part")) == {"size is immutable"}

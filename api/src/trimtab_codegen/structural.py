@@ -263,5 +263,5 @@ def _transitions(model: type[ApiModel]) -> Iterator[Schema]:
             rule += f" && (!has(self.{alias}) || self.{alias} == oldSelf.{alias})"
             message = f"{alias} is immutable"
         else:
-            message = f"whether {alias} is set is immutable"
+            message = f"{alias} is immutable in being set or absent"
         yield {"rule": rule, "message": message}
