@@ -15,9 +15,11 @@ from trimtab_trainer.storage.patience import is_passing
         (400, "RequestTimeout"),
         (507, ""),
         (400, "QuotaExceeded"),
+        (403, "QuotaExceeded"),
+        (400, "XMinioAdminBucketQuotaExceeded"),
     ],
 )
-def test_f61_what_passes_is_waited_for(status: int, code: str) -> None:
+def test_f58_f61_what_passes_is_waited_for(status: int, code: str) -> None:
     assert is_passing(translate_answer(status, code, "busy", place="s3://b/k"))
 
 

@@ -8,7 +8,16 @@ import errno
 
 __all__ = ["translate_answer"]
 
-_FULL = frozenset({"InsufficientStorage", "QuotaExceeded", "StorageFull", "XMinioStorageFull"})
+_FULL_CODES = frozenset(
+    {
+        "InsufficientStorage",
+        "QuotaExceeded",
+        "StorageFull",
+        "XMinioAdminBucketQuotaExceeded",
+        "XMinioStorageFull",
+    }
+)
+"""Some come with a status that otherwise stands for a wrong key, 403, or a wrong request, 400."""
 _REFUSED = frozenset({401, 403})
 _TIRED = frozenset({408, 429})
 _REFUSED_CODES = frozenset(
@@ -37,14 +46,14 @@ def translate_answer(status: int, code: str, message: str, *, place: str) -> OSE
         hold) where it is one of these; else an OSError whose number tells whether it passes.
     """
     text = f"the object store answers {status} {code}: {message}".rstrip(": ")
-    if status in _REFUSED or code in _REFUSED_CODES:
+    if status == _INSUFFICIENT_STORAGE or code in _FULL_CODES:
+        number = errno.EDQUOT
+    elif status in _REFUSED or code in _REFUSED_CODES:
         number = errno.EACCES
     elif code in _MISSING_CODES:
         number = errno.ENOENT
     elif status in _TAKEN:
         number = errno.EEXIST
-    elif status == _INSUFFICIENT_STORAGE or code in _FULL:
-        number = errno.EDQUOT
     elif status >= _SERVER_ERRORS or status in _TIRED or code in _TIRED_CODES:
         number = errno.EREMOTEIO
     else:
