@@ -6,7 +6,6 @@ depends on, tells the reporter, and writes report.json and report.html. It decid
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from trimtab_api.v1alpha1.status import PrecisionStatus, StageStatus, TargetStat
 from trimtab_trainer.errors import ExportFailedError, TrainerError
 from trimtab_trainer.reporting._base import StageEnded, StageStarted
 from trimtab_trainer.reporting.html import render_html
+from trimtab_trainer.run_clock import RunClock
 from trimtab_trainer.stages._base import AbstractStage, Facts, Run, StageResult
 from trimtab_trainer.storage.filesystem import atomic_write, read_json, write_json
 from trimtab_trainer.storage.hashes import fingerprint
@@ -50,7 +50,8 @@ class Journal:
     def __init__(self, run: Run, *, extends: bool = False) -> None:
         self._run = run
         self._extends = extends
-        self._start_time = _now()
+        self._clock = RunClock()
+        self._start_time = self._clock.stamp()
         self._stages = {name: StageStatus(name=name) for name in STAGE_ORDER}
         self._began: dict[str, float] = {}
         self._warned: dict[str, int] = {}
@@ -90,7 +91,7 @@ class Journal:
         self._began[stage.entry] = time.monotonic()
         self._warned[stage.entry] = len(self._run.warnings)
         if stage.entry == stage.name:
-            self._set(stage.name, state=StageState.RUNNING, start_time=_now())
+            self._set(stage.name, state=StageState.RUNNING, start_time=self._clock.stamp())
             if stage.name is not StageName.SEARCH:  # which knows how many trials are left
                 self._run.reporter.publish(StageStarted(stage.name))
 
@@ -117,7 +118,7 @@ class Journal:
             state=result.state,
             reason=result.reason,
             start_time=self._stages[stage.name].start_time,
-            completion_time=_now(),
+            completion_time=self._clock.stamp(),
             input_hash=fingerprint(inputs or {}),
             metrics=result.metrics,
             artifact=result.artifact,
@@ -145,7 +146,7 @@ class Journal:
             state=StageState.FAILED,
             reason=StageReason.EXPORT_FAILED if export_failed else error.failure_class,
             message=shorten(str(error)),
-            completion_time=_now(),
+            completion_time=self._clock.stamp(),
         )
         self._publish_end(name, time.monotonic() - self._began[stage.entry])
 
@@ -158,7 +159,7 @@ class Journal:
                     status.name,
                     state=StageState.FAILED,
                     message=shorten(message),
-                    completion_time=_now(),
+                    completion_time=self._clock.stamp(),
                 )
 
     def finish(self) -> None:
@@ -249,7 +250,7 @@ class Journal:
         return RunFacts(
             spec=run.spec,
             attempt=run.context.attempt,
-            now=_now(),
+            now=self._clock.stamp(),
             start_time=self._start_time,
             stages=tuple(self._stages.values()),
             trials=tuple(run.trials),
@@ -292,7 +293,3 @@ def _sum_up_precision(run: Run, facts: Facts) -> PrecisionStatus:
 
 def _describe(trouble: StorageTrouble | None) -> tuple[DegradedReason, str] | None:
     return (trouble.reason, trouble.message) if trouble else None
-
-
-def _now() -> str:
-    return datetime.now(tz=UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
