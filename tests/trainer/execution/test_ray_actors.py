@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import ray
 
 from slot_work import (
     ToyBench,
@@ -28,6 +29,7 @@ from trimtab_api.v1alpha1.status import FailureClass
 from trimtab_trainer.errors import EnvironmentMissingError
 from trimtab_trainer.execution._base import Done
 from trimtab_trainer.execution.ray_actors import RayExecutor
+from trimtab_trainer.execution.ray_session import join_cluster
 
 SUPPORT = Path(__file__).parents[2] / "support"
 MARK = "TRIMTAB_TEST_RAY"
@@ -127,6 +129,18 @@ def test_a_second_ray_in_one_process_is_refused(executor: RayExecutor) -> None:
     assert executor.slots == 1
     with pytest.raises(EnvironmentMissingError, match="local Ray must start here"):
         make_executor()
+
+
+@pytest.mark.parametrize("start", [make_executor, lambda: join_cluster(1)], ids=["own", "joined"])
+def test_a_ray_that_does_not_come_up_is_named_whatever_it_raises(
+    monkeypatch: pytest.MonkeyPatch, start: Callable[[], object]
+) -> None:
+    def time_out(**_: object) -> None:
+        raise Exception("The current node timed out during startup.")  # noqa: TRY002 as Ray does
+
+    monkeypatch.setattr(ray, "init", time_out)
+    with pytest.raises(EnvironmentMissingError, match=r"Ray.* must .* but: The current node timed"):
+        start()
 
 
 @pytest.mark.ray

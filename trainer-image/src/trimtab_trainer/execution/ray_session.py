@@ -62,10 +62,8 @@ def join_cluster(workers: int, *, patience: float = _WORKER_PATIENCE_SECONDS) ->
         EnvironmentMissingError: There is no cluster, or none of its workers came.
     """
     _set_environment()
-    try:
+    with _translated("a Ray cluster must run here"):
         ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
-    except (RayError, RuntimeError, OSError, ValueError) as error:
-        raise EnvironmentMissingError(f"a Ray cluster must run here but: {error}") from error
     limit = time.monotonic() + patience
     while len(found := _list_workers()) < workers and time.monotonic() < limit:
         time.sleep(_LOOK_SECONDS)
@@ -124,19 +122,29 @@ def start_local_ray(*, cpus: int, gpus: int, threads: int) -> None:
         EnvironmentMissingError: Ray cannot start here.
     """
     _set_environment()
-    with _threads_announced(threads), _own_termination():
-        try:
-            ray.init(
-                address="local",
-                num_cpus=cpus,
-                num_gpus=gpus,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-        except (RayError, RuntimeError, OSError, ValueError) as error:
-            raise EnvironmentMissingError(f"a local Ray must start here but: {error}") from error
+    with (
+        _threads_announced(threads),
+        _own_termination(),
+        _translated("a local Ray must start here"),
+    ):
+        ray.init(
+            address="local",
+            num_cpus=cpus,
+            num_gpus=gpus,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+
+
+@contextmanager
+def _translated(expected: str) -> Iterator[None]:
+    """Turn whatever Ray raises at its start: also a bare Exception, where its node is too slow."""
+    try:
+        yield
+    except Exception as error:
+        raise EnvironmentMissingError(f"{expected} but: {error}") from error
 
 
 @contextmanager
