@@ -1,5 +1,6 @@
 """The folder of a job keeps the same promises on a claim and in a bucket of a real S3 server."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from s3_server import Bucket
 from trimtab_trainer.errors import FencedError, UserError
 from trimtab_trainer.storage import claim
-from trimtab_trainer.storage._base import AbstractRunStorage
+from trimtab_trainer.storage._base import AbstractRunStorage, list_attempts
 from trimtab_trainer.storage.filesystem import atomic_write, list_folders, read_json, write_json
 from trimtab_trainer.storage.objects import ObjectStore
 from trimtab_trainer.storage.opening import StoragePlace, job_uri, open_storage
@@ -179,9 +180,21 @@ def test_the_newest_log_of_another_job_is_found(opener: Opener) -> None:
     for attempt in (1, 2):
         fill(opener().open_attempt(attempt))
     here = opener().root
-    found = find_newest_log(list_folders(here))
+    found = find_newest_log([list_attempts(list_folders(here))])
     assert found == here / "a2" / "trials"
     assert len(read_any_log(found)) == 6
+
+
+def test_f14_the_log_of_the_latest_attempt_is_the_newest_whatever_its_machine_s_clock_said(
+    tmp_path: Path,
+) -> None:
+    for attempt in (2, 10):
+        fill(tmp_path / f"a{attempt}")
+    slow = (tmp_path / "a10" / "trials").stat().st_mtime - 600
+    os.utime(tmp_path / "a10" / "trials", (slow, slow))
+    (tmp_path / "a11").mkdir()
+    found = find_newest_log([list_attempts(list_folders(tmp_path))])
+    assert found == tmp_path / "a10" / "trials"
 
 
 def test_a_place_that_is_no_job_is_refused(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from trimtab_api.v1alpha1.status import TrialState
 from trimtab_trainer.errors import TrainerError, UserError
 from trimtab_trainer.search.records import TrialRecord
 from trimtab_trainer.stages._base import Run
+from trimtab_trainer.storage._base import list_attempts
 from trimtab_trainer.storage.filesystem import list_folders, read_json, write_json
 from trimtab_trainer.storage.trial_log import find_newest_log, read_any_log
 
@@ -55,9 +56,9 @@ def _find_log(run: Run, job: str) -> Path | None:
     """Return the newest trial log of a job; in a cluster it may have had several attempts."""
     root = run.context.root
     if run.context.is_local:
-        return find_newest_log([root.parent / job])
+        return find_newest_log([[root.parent / job]])
     jobs = list_folders(root.parents[2] / job)  # those that had this name one after another
-    return find_newest_log(attempt for each in jobs for attempt in list_folders(each))
+    return find_newest_log(list_attempts(list_folders(each)) for each in jobs)
 
 
 def _copy_trials(run: Run, job: str) -> list[TrialReport]:
@@ -68,7 +69,9 @@ def _copy_trials(run: Run, job: str) -> list[TrialReport]:
             f" one's but {job} has no trial log of its own there"
         )
     try:
-        trials = [TrialRecord.from_json(record).trial for record in read_any_log(log)]
+        trials = [
+            TrialRecord.from_json(record).trial for record in read_any_log(log)
+        ]
     except TrainerError as error:
         raise UserError(f"search.warmStart.fromJob {job}: {error}") from error
     return [

@@ -8,6 +8,7 @@ apart nowhere else. `opening.open_storage` gives the one that a URI names.
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
 
 from trimtab_trainer.errors import FencedError
@@ -18,6 +19,7 @@ __all__ = [
     "AbstractRunStorage",
     "attempt_name",
     "is_imported",
+    "list_attempts",
     "parse_attempt",
     "parse_fence",
     "require_latest",
@@ -43,6 +45,12 @@ def parse_attempt(name: str) -> int | None:
     """Return the attempt whose folder has this name; None where it is another folder."""
     match = _ATTEMPT.fullmatch(name)
     return int(match[1]) if match else None
+
+
+def list_attempts(folders: Iterable[Path]) -> list[Path]:
+    """Return those of some folders that are attempts', the latest first."""
+    found = {number: folder for folder in folders if (number := parse_attempt(folder.name))}
+    return [found[number] for number in sorted(found, reverse=True)]
 
 
 def is_imported(name: str) -> bool:

@@ -124,19 +124,28 @@ class TrialLog:
             )
 
 
-def find_newest_log(folders: Iterable[Path]) -> Path | None:
-    """Return the trial log, of those in some run folders, that was written last; None without any.
+def find_newest_log(jobs: Iterable[Iterable[Path]]) -> Path | None:
+    """Return the trial log of the job, of several, that wrote to its own last; None without any.
+
+    Args:
+        jobs: For each its run folders, the latest attempt first. A log goes on from the one of the
+            attempt before, whatever the clocks say that wrote them.
 
     Raises:
         TrialLogCorruptError: A record of one is missing in storage.
         OSError: The storage does not answer.
     """
-    logs = [folder / LOG_NAME for folder in folders]
-    for log in logs:
+    logs = [log for folders in jobs if (log := _find_first_log(folders)) is not None]
+    return max(logs, key=lambda log: log.stat().st_mtime, default=None)
+
+
+def _find_first_log(folders: Iterable[Path]) -> Path | None:
+    for folder in folders:
+        log = folder / LOG_NAME
         find_mirror(log).fetch_log(log)
-    written = (log for log in logs if log.is_file())
-    # Buckets tell whole seconds; the log that goes on from another one is the longer.
-    return max(written, key=lambda log: (log.stat().st_mtime, log.stat().st_size), default=None)
+        if log.is_file():
+            return log
+    return None
 
 
 def read_any_log(path: Path) -> list[dict[str, Any]]:
