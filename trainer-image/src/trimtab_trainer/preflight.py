@@ -33,7 +33,8 @@ def run_preflight(run: Run) -> None:
     """
     run.machine = run.call(inspect_machine)
     run.facts = Facts(**run.call(inspect_job, spec=run.spec))
-    enter_data(run.context.root, run.facts.digest)
+    digest = run.facts.digest
+    run.store(lambda: enter_data(run.context.root, digest))
     _tell_skipped(run, run.facts.skipped)
     for warning in run.facts.data_warnings:
         run.warn(warning)

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from trimtab_api.defaults import DETECTED_PROFILE, expand_job
 from trimtab_api.outcome import best_trial
@@ -48,6 +48,8 @@ from trimtab_trainer.supervision import (
 )
 
 __all__ = ["AbstractStage", "Facts", "Run", "StageResult"]
+
+ResultT = TypeVar("ResultT")
 
 _DRIVER = "driver"
 """Who writes in this process."""
@@ -294,15 +296,30 @@ class Run:
             OSError: One that does not pass by itself.
             FencedError: A later attempt has begun; nothing was written.
         """
+        self.load(write)
 
-        def write_inside_fence() -> None:
+    def load(self, read: Callable[[], ResultT]) -> ResultT:
+        """Return what storage holds; while it is away, wait and tell so.
+
+        Raises:
+            OSError: One that does not pass by itself.
+            FencedError: A later attempt has begun.
+        """
+
+        def read_inside_fence() -> ResultT:
             self.check_fence()
-            write()
+            return read()
 
-        for trouble in patiently(write_inside_fence):
+        steps = patiently(read_inside_fence)
+        while True:
+            try:
+                trouble = next(steps)
+            except StopIteration as end:
+                self.trouble.clear(_DRIVER)
+                found: ResultT = end.value
+                return found
             self.trouble.note(trouble, _DRIVER)
             self.supervisor.ask(self.look)
-        self.trouble.clear(_DRIVER)
 
     def fetch(self, *paths: Path) -> None:
         """Bring here what slots stored at and below some paths; wait as for `store`.
@@ -311,7 +328,7 @@ class Run:
             OSError: One that does not pass by itself.
             FencedError: A later attempt has begun.
         """
-        self.store(lambda: fetch_named(paths))
+        self.load(lambda: fetch_named(paths))
 
     def keep_traceback(self, name: str, traceback: str) -> None:
         """Write a traceback into the run folder's logs."""

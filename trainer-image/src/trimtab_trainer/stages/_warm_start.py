@@ -62,7 +62,7 @@ def _find_log(run: Run, job: str) -> Path | None:
 
 
 def _copy_trials(run: Run, job: str) -> list[TrialReport]:
-    log = _find_log(run, job)
+    log = run.load(lambda: _find_log(run, job))
     if log is None or log.parent == run.context.root:
         raise UserError(
             f"search.warmStart.fromJob must name an earlier job whose folder lies beside this"
@@ -70,7 +70,7 @@ def _copy_trials(run: Run, job: str) -> list[TrialReport]:
         )
     try:
         trials = [
-            TrialRecord.from_json(record).trial for record in read_any_log(log)
+            TrialRecord.from_json(record).trial for record in run.load(lambda: read_any_log(log))
         ]
     except TrainerError as error:
         raise UserError(f"search.warmStart.fromJob {job}: {error}") from error

@@ -47,7 +47,7 @@ def read_trials(run: Run) -> list[TrialReport]:
         TrialLogCorruptError: A record in the middle of the log fails its checksum.
         StudyMismatchError: The log belongs to another study.
     """
-    return [TrialRecord.from_json(record).trial for record in _open_log(run).read()]
+    return [TrialRecord.from_json(record).trial for record in run.load(_open_log(run).read)]
 
 
 def _open_log(run: Run) -> TrialLog:
@@ -78,7 +78,7 @@ class SearchStage(AbstractStage):
     def run(self, run: Run) -> StageResult:
         search = _require_expanded(run)
         log = _open_log(run)
-        records = [TrialRecord.from_json(record) for record in log.read()]
+        records = [TrialRecord.from_json(record) for record in run.load(log.read)]
         run.trials = [record.trial for record in records]
         run.reporter.publish(StageStarted(self.name, search.num_trials, len(records)))
         study = Study(
@@ -108,7 +108,7 @@ class SearchStage(AbstractStage):
                 f"at least one trial must succeed but none of {len(run.trials)} did:"
                 f" {_describe_ends(run.trials)}"
             )
-        for folder in list_folders(run.context.checkpoints):
+        for folder in run.load(lambda: list_folders(run.context.checkpoints)):
             if folder.name.startswith("trial-") and folder != run.trial_checkpoint(best.trial):
                 discard(folder)
         search = _require_expanded(run)
