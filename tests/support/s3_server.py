@@ -3,6 +3,7 @@
 import itertools
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from cluster.programs import program
 from mirrors import detach_mirrors
 from trimtab_trainer.storage.objects import ObjectAccess, ObjectStore
 
-__all__ = ["Bucket", "S3Server", "bucket", "s3_server"]
+__all__ = ["Bucket", "S3Server", "bucket", "new_bucket", "s3_server"]
 
 _numbers = itertools.count(1)
 
@@ -93,10 +94,17 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 @pytest.fixture
 def bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     """Make an empty bucket, and let the environment name its server."""
-    found = Bucket(f"bucket-{next(_numbers)}", s3_server)
-    (s3_server.folder / found.name).mkdir()
+    with new_bucket(s3_server, monkeypatch) as found:
+        yield found
+
+
+@contextmanager
+def new_bucket(server: S3Server, patch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    """Do what fixture `bucket` does, for longer than a test."""
+    found = Bucket(f"bucket-{next(_numbers)}", server)
+    (server.folder / found.name).mkdir()
     for name, value in found.environment.items():
-        monkeypatch.setenv(name, value)
+        patch.setenv(name, value)
     yield found
     detach_mirrors()
 

@@ -1,24 +1,18 @@
 """An attempt whose storage is a bucket of a real S3 server leaves there all that the next one needs."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from bucket_runs import bucket_cluster, drive_attempt
 from job_runs import make_search_job
-from mirrors import detach_mirrors
-from ray_cluster import ray_cluster
 from s3_server import Bucket, bucket, s3_server
-from trimtab_api.labels import KEY_PROGRESS
-from trimtab_api.progress import OutcomeResult, ProgressReport, parse_progress
+from trimtab_api.progress import OutcomeResult
 from trimtab_api.stages import StageState
 from trimtab_api.v1alpha1.job import OptimizationJob
-from trimtab_trainer import cluster_pod
-from trimtab_trainer.cluster_pod import PodSettings
-from trimtab_trainer.cluster_run import DriverExit, drive
-from trimtab_trainer.reporting.kubernetes import KubernetesReporter
-from trimtab_trainer.reporting.progress_view import Identity, ProgressView
+from trimtab_trainer.cluster_run import DriverExit
 
 __all__ = ["bucket", "s3_server"]
 
@@ -29,14 +23,9 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 def cluster(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[pytest.MonkeyPatch]:
-    """Run a Ray whose processes have the keys of the bucket, and a scratch folder of their own."""
-    # One path, and for each process the folder that it was started in.
-    monkeypatch.setattr(cluster_pod, "SCRATCH", Path("/proc/self/cwd/scratch"))
-    for machine in ("worker", "head-1", "head-2"):
-        (tmp_path / machine).mkdir()
-    monkeypatch.chdir(tmp_path / "worker")
-    with ray_cluster(cpus=2) as address:
-        monkeypatch.setenv("RAY_ADDRESS", address)
+    for head in ("head-1", "head-2"):
+        (tmp_path / head).mkdir()
+    with bucket_cluster(tmp_path, monkeypatch):
         yield monkeypatch
 
 
@@ -53,26 +42,11 @@ def make_job() -> OptimizationJob:
     return make_search_job(cluster={"workers": {"replicas": 1}}, stages=stages)
 
 
-def run(bucket: Bucket, attempt: int) -> tuple[DriverExit, ProgressReport]:
-    job = make_job()
-    settings = PodSettings("tiny", "team", "uid-1", attempt, f"s3://{bucket.name}/runs")
-    there: dict[str, str] = {}
-
-    def send(keys: Mapping[str, str]) -> Mapping[str, str]:
-        there.update(keys)
-        return there
-
-    view = ProgressView(Identity("uid-1", attempt), job.spec)
-    code = drive(job, settings, KubernetesReporter(view, attempt=attempt, send=send))
-    detach_mirrors()
-    return code, parse_progress(there[KEY_PROGRESS])
-
-
 def test_f39_an_attempt_in_a_bucket_is_whole_and_the_next_one_runs_nothing_twice(
     cluster: pytest.MonkeyPatch, bucket: Bucket, tmp_path: Path
 ) -> None:
     cluster.chdir(tmp_path / "head-1")
-    code, first = run(bucket, 1)
+    code, first = drive_attempt(bucket, make_job())
     assert first.outcome is not None
     assert (code, first.outcome.result) == (DriverExit.DONE, OutcomeResult.SUCCEEDED)
     root = "runs/team/tiny/uid-1"
@@ -90,7 +64,7 @@ def test_f39_an_attempt_in_a_bucket_is_whole_and_the_next_one_runs_nothing_twice
     assert not list((tmp_path / "worker").rglob("trial-*/unfinished/*"))
 
     cluster.chdir(tmp_path / "head-2")
-    code, second = run(bucket, 2)
+    code, second = drive_attempt(bucket, make_job(), 2)
     assert code is DriverExit.DONE
     states = {stage.name.value: stage.state for stage in second.stages}
     assert states["search"] is states["train"] is states["benchmark"] is StageState.CACHED

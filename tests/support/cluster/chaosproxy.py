@@ -19,7 +19,7 @@ from typing import Self, assert_never
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector, web
 
 from cluster.access import Cluster, write_kubeconfig
-from cluster.faults import Answer, EventChange, Fault, Loss, Seen, is_write
+from cluster.faults import Answer, Armed, EventChange, Fault, Loss, Seen, is_write
 from cluster.shifted_clock import shift_date, shift_stamps
 
 __all__ = ["ChaosProxy"]
@@ -39,21 +39,6 @@ _LIMIT = re.compile(r"limit=\d+")
 
 
 @dataclass(slots=True)
-class _Armed:
-    """A fault and how often its condition held."""
-
-    fault: Fault
-    count: int = 0
-
-    def fires(self, seen: Seen) -> bool:
-        if not self.fault.chosen(seen):
-            return False
-        self.count += 1
-        fired = self.count - self.fault.passed
-        return fired > 0 and (self.fault.times is None or fired <= self.fault.times)
-
-
-@dataclass(slots=True)
 class ChaosProxy:
     """A running proxy, while it is a context."""
 
@@ -64,7 +49,7 @@ class ChaosProxy:
     """Objects in a page of a list, whatever the client asks for; None leaves it to the client."""
     ahead: timedelta = timedelta()
     """By how much the server's clock is ahead of the client's, as both see it."""
-    _armed: list[_Armed] = field(default_factory=list)
+    _armed: list[Armed] = field(default_factory=list)
     _changes: list[tuple[str, EventChange]] = field(default_factory=list)
     _watches: list[web.Request] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -103,7 +88,7 @@ class ChaosProxy:
     def add(self, fault: Fault) -> None:
         """Let a fault happen from now on."""
         with self._lock:
-            self._armed.append(_Armed(fault))
+            self._armed.append(Armed(fault))
 
     def before_write(self, number: int, act: Callable[[], None]) -> None:
         """Act when the n-th write from now on comes, which the server then never sees."""

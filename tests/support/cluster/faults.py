@@ -1,4 +1,4 @@
-"""Faults between a client and the API server, as values; `chaosproxy` acts them out.
+"""Faults between a client and a server, as values; `chaosproxy` and `store_proxy` act them out.
 
 Changes of events are plain functions, or small objects that remember what they have shown.
 """
@@ -12,6 +12,7 @@ from cluster.api import Manifest
 
 __all__ = [
     "Answer",
+    "Armed",
     "EventChange",
     "Fault",
     "Loss",
@@ -93,6 +94,22 @@ class Fault:
     passed: int = 0
     times: int | None = 1
     then: Callable[[], None] | None = None
+
+
+@dataclass(slots=True)
+class Armed:
+    """A fault and how often its condition held."""
+
+    fault: Fault
+    count: int = 0
+
+    def fires(self, seen: Seen) -> bool:
+        """Count a request that the condition chooses; tell whether the fault happens to it."""
+        if not self.fault.chosen(seen):
+            return False
+        self.count += 1
+        fired = self.count - self.fault.passed
+        return fired > 0 and (self.fault.times is None or fired <= self.fault.times)
 
 
 EventChange = Callable[[Manifest], Sequence[Manifest]]
