@@ -37,13 +37,13 @@ def ray_cluster(*, cpus: int) -> Iterator[str]:
 
 
 @contextmanager
-def ray_worker(address: str, *, cpus: int, drain: int = 20) -> Iterator[subprocess.Popen[bytes]]:
+def ray_worker(address: str, *, cpus: int, drain: int = 0) -> Iterator[subprocess.Popen[bytes]]:
     """Run one more worker of a cluster; yield what is the first process of a worker's container.
 
     Args:
         address: Of the cluster.
         cpus: Cores that it offers.
-        drain: Seconds for which it lets work end when it is asked to end itself.
+        drain: Seconds for which it lets work end when it is asked to end itself; 0 ends it at once.
     """
     with _started(["--address", address, "--num-cpus", str(cpus)], drain=drain) as process:
         yield process

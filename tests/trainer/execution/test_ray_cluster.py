@@ -65,7 +65,7 @@ def test_f40_work_stores_what_it_has_when_its_worker_ends_and_goes_on_elsewhere(
     machines = Machines(count=1, cores=4, gpus=0)
     with (
         ExitStack() as workers,
-        ray_worker(address, cpus=4) as worker,
+        ray_worker(address, cpus=4, drain=20) as worker,
         make_executor(machines, slots=1) as executor,
     ):
         executor.submit(0, hold_or_save, path=path, limit=10**9)
