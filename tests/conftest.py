@@ -1,8 +1,9 @@
 """What holds for all tests: the S3 marker, and which tests may run at the same time.
 
 `pytest -n 2` runs two groups at once. Tests of a file stay together, since they share what is costly
-to make; so do all files that start Ray, which two cores carry once, and all of one tier of clusters,
-whose servers are started once.
+to make; so do all files that start Ray here, which two cores carry once, and all of one tier of
+clusters, whose servers are started once. Whole commands with a Ray of their own are least sensitive
+to company: few in a file, they come last and fill the process that is done with the rest.
 """
 
 import re

@@ -12,7 +12,7 @@ import pytest
 from source_tree import ROOT
 
 SLOW = [pytest.mark.slow]
-SLOW_WITH_RAY = [pytest.mark.slow, pytest.mark.ray]
+SLOW_WITH_RAY = [pytest.mark.slow, pytest.mark.ray_apart]
 PROGRAMS = [
     pytest.param("search_quality", [], "ours beside Optuna's", marks=SLOW),
     pytest.param("overhead", [], "trials of 1000 ms, 2 workers", marks=SLOW_WITH_RAY),

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.ray
+@pytest.mark.ray_apart
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("example", ["01-smoke", "03-own-code"])
 def test_a_small_example_meets_its_goals(example: str, tmp_path: Path) -> None:
