@@ -1,4 +1,4 @@
-"""What a run says of pruning, and which networks it refuses to train; whole jobs in one process."""
+"""What a run says of pruning, and what it refuses to train; whole jobs in one process."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from in_process_jobs import run_job, stage
 from job_runs import Recorder, condition
 from trimtab_api.stages import StageName
 from trimtab_api.v1alpha1.conditions import ConditionType
-from trimtab_trainer.reporting._base import StageProgress
+from trimtab_trainer.reporting._base import RunStarted, StageProgress
 
 BENCHMARK = {"repeats": 5}
 
@@ -112,3 +112,25 @@ def test_a_misspelt_pattern_fails_a_job_whose_network_is_searched(
     assert condition(report, ConditionType.FAILED) == ("True", "UserError")
     assert "failed alike: quantize.keepFloat: 'hiden*' matches no layer" in report.status.message
     assert not any(trial.intermediate for trial in report.trials)
+
+
+def test_f66_a_pattern_that_matches_no_layer_fails_in_preflight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder()
+    stages = {"train": {"epochs": 1}, "prune": prune(ignoreLayers=["layrs.*"])}
+    report = run_job(tmp_path, monkeypatch, reporter=recorder, stages=stages)
+    assert condition(report, ConditionType.FAILED) == ("True", "UserError")
+    assert "layrs" in (report.status.message or "")
+    assert isinstance(recorder.events[0], RunStarted)
+
+
+def test_f62_a_missing_data_set_fails_before_any_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder()
+    stages = {"search": search_widths(16, 32), "train": {"epochs": 1}}
+    dataset = {"idx": "pvc://nowhere/fashion"}
+    report = run_job(tmp_path, monkeypatch, reporter=recorder, dataset=dataset, stages=stages)
+    assert condition(report, ConditionType.FAILED) == ("True", "DatasetUnavailable")
+    assert recorder.trials == []

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from in_process_jobs import run_job, stage, write_module
+from job_runs import condition
 from trimtab_api.reports import CandidateReport, RunReport
 from trimtab_api.stages import StageName
 from trimtab_api.v1alpha1.conditions import ConditionType
@@ -63,6 +64,18 @@ def test_f69_smaller_but_slower_stays_a_candidate_and_prefer_decides(
     report = run_job(tmp_path, monkeypatch, targets=[target])
     assert stage(report, StageName.QUANTIZE).reason is None
     assert report.status.targets[0].candidate == shipped
+
+
+def test_an_impossible_limit_ships_the_nearest_candidate_and_names_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = [{"metric": "size_mib", "target": "edge", "max": 0.000001}]
+    target = {"name": "edge", "profile": "cpu-edge", "threads": 1, "prefer": "Size"}
+    report = run_job(tmp_path, monkeypatch, constraints=limits, targets=[target])
+    assert condition(report, ConditionType.GOALS_MET) == ("False", "ConstraintMissed")
+    assert condition(report, ConditionType.COMPLETE) == ("True", "Finished")
+    assert report.status.targets[0].candidate == "dense-int8"
+    assert report.status.targets[0].limiting_constraint == "size_mib@edge max 1e-06"
 
 
 LOPSIDED = """

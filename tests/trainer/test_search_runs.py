@@ -3,11 +3,12 @@
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from job_runs import Recorder, condition, make_search_job, run
+from job_runs import LEARNING_RATE, Recorder, condition, make_search_job, run
 from trimtab_api.reports import RunReport
 from trimtab_api.v1alpha1.conditions import ConditionType, DegradedReason
 from trimtab_api.v1alpha1.job import OptimizationJob
@@ -53,6 +54,7 @@ def unruly(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunReport, Recorde
             "algorithm": {"grid": {}},
             "numTrials": len(cues),
             "parameters": [choices],
+            "parallelTrials": 2,  # the others run while one hangs
             "trialTimeoutSeconds": 40,
         },
         train={"epochs": 3},
@@ -108,12 +110,24 @@ def test_f52_the_driver_waits_for_storage_that_is_away_and_keeps_every_record(
     assert condition(report, ConditionType.DEGRADED) == ("False", "Recovered")
 
 
-def test_f26_trials_are_added_to_a_finished_study_or_fewer_end_it(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a job that is done with its two trials; a test that changes it takes a copy."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    report, recorder = run(make_search_job(), folder)
+    assert condition(report, ConditionType.COMPLETE) == ("True", "Finished")
+    assert recorder.trials == [0, 1]
+    return folder
+
+
+def test_f26_f57_trials_are_added_to_a_finished_study_fewer_end_it_and_fresh_starts_over(
+    finished: Path, tmp_path: Path
+) -> None:
     def job(trials: int, parallel: int = 1) -> OptimizationJob:
         return make_search_job(search={"numTrials": trials, "parallelTrials": parallel})
 
-    folder = tmp_path / "run"
-    first, _ = run(job(2), folder)
+    folder = shutil.copytree(finished, tmp_path / "run")
+    first = RunReport.model_validate_json((folder / "report.json").read_bytes())
     more, recorder = run(job(4, 2), folder)
     assert sorted(recorder.trials) == [2, 3]
     assert more.trials[:2] == first.trials
@@ -123,6 +137,9 @@ def test_f26_trials_are_added_to_a_finished_study_or_fewer_end_it(tmp_path: Path
     assert recorder.trials == []
     assert fewer.trials == more.trials
     assert condition(fewer, ConditionType.COMPLETE) == ("True", "Finished")
+    fresh, recorder = run(job(2), folder, fresh=True)
+    assert recorder.trials == [0, 1]
+    assert fresh.status.attempt == 1
 
 
 def test_a_search_with_all_its_parts(tmp_path: Path) -> None:
@@ -137,10 +154,7 @@ def test_a_search_with_all_its_parts(tmp_path: Path) -> None:
             "algorithm": {"bayesian": {"startupTrials": 3}},
             "numTrials": 8,
             "parameters": [
-                {
-                    "name": "train.learningRate",
-                    "searchSpace": {"logUniform": {"min": 3e-3, "max": 3e-2}},
-                },
+                LEARNING_RATE,
                 {
                     "name": "model.args.width",
                     "searchSpace": {"categorical": {"choices": [16, 32, 128]}},
@@ -177,8 +191,8 @@ def test_a_search_with_all_its_parts(tmp_path: Path) -> None:
     assert by_number[best.trial].state is TrialState.SUCCEEDED
 
 
-def test_a_job_starts_from_the_results_of_an_earlier_one(tmp_path: Path) -> None:
-    run(make_search_job(search={"numTrials": 3}), tmp_path / "earlier")
+def test_a_job_starts_from_the_results_of_an_earlier_one(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "earlier")
     job = make_search_job(
         search={
             "algorithm": {"bayesian": {"startupTrials": 2}},
@@ -187,9 +201,9 @@ def test_a_job_starts_from_the_results_of_an_earlier_one(tmp_path: Path) -> None
         },
     )
     report, _ = run(job, tmp_path / "run")
-    assert [trial.state for trial in report.cached_trials] == [TrialState.CACHED] * 3
+    assert [trial.state for trial in report.cached_trials] == [TrialState.CACHED] * 2
     assert report.status.trials is not None
-    assert (report.status.trials.cached, report.status.trials.total) == (3, 1)
+    assert (report.status.trials.cached, report.status.trials.total) == (2, 1)
     assert json.loads((tmp_path / "run" / "warm-start.json").read_text())
 
 
