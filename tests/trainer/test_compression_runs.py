@@ -134,3 +134,13 @@ def test_f62_a_missing_data_set_fails_before_any_trial(
     report = run_job(tmp_path, monkeypatch, reporter=recorder, dataset=dataset, stages=stages)
     assert condition(report, ConditionType.FAILED) == ("True", "DatasetUnavailable")
     assert recorder.trials == []
+
+
+def test_a_missing_earlier_job_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = Recorder()
+    search = {**search_widths(16, 32), "warmStart": {"fromJob": "nowhere"}}
+    stages = {"search": search, "train": {"epochs": 1}}
+    report = run_job(tmp_path, monkeypatch, reporter=recorder, stages=stages)
+    assert condition(report, ConditionType.FAILED) == ("True", "UserError")
+    assert "search.warmStart.fromJob" in (report.status.message or "")
+    assert recorder.trials == []

@@ -207,14 +207,6 @@ def test_a_job_starts_from_the_results_of_an_earlier_one(finished: Path, tmp_pat
     assert json.loads((tmp_path / "run" / "warm-start.json").read_text())
 
 
-def test_a_missing_earlier_job_is_named(tmp_path: Path) -> None:
-    job = make_search_job(search={"warmStart": {"fromJob": "nowhere"}})
-    report, recorder = run(job, tmp_path / "run")
-    assert condition(report, ConditionType.FAILED) == ("True", "UserError")
-    assert "search.warmStart.fromJob" in (report.status.message or "")
-    assert recorder.trials == []
-
-
 def test_trials_of_several_workers_train_one_network_together(tmp_path: Path) -> None:
     job = make_search_job(
         search={"numTrials": 2},
