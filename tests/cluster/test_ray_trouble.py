@@ -166,6 +166,46 @@ def test_f33_a_missing_secret_shows_as_what_the_pod_waits_for(
     assert job.status()["attempt"] == 1
 
 
+@pytest.mark.parametrize(
+    ("kind", "source"), [("Secret", "secretKeyRef"), ("ConfigMap", "configMapKeyRef")]
+)
+def test_f33_a_key_that_comes_late_into_what_is_there_is_waited_for(
+    create: JobMaker,
+    operator: OperatorProcess,
+    simulated_nodes: SimulatedNodes,
+    kind: str,
+    source: str,
+) -> None:
+    reference = {"name": "late", "key": "word"}
+    job = create(cluster={"env": [{"name": "WORD", "valueFrom": {source: reference}}]})
+    api, is_worker, pid = job.cluster.api, holds(job), operator.pid
+    api.create(
+        {
+            "apiVersion": "v1",
+            "kind": kind,
+            "metadata": {"name": "late", "namespace": job.namespace},
+        }
+    )
+
+    def lacks_the_key(pod: Manifest) -> bool:
+        return is_worker(pod) and "word" not in api.get(kind, "late", job.namespace).get("data", {})
+
+    words = f"couldn't find key word in {kind} {job.namespace}/late"
+    simulated_nodes.hold(lacks_the_key, "CreateContainerConfigError", words)
+    job.wait_for("ClusterReady", "False/PodsWaiting")
+    assert f"CreateContainerConfigError: {words}" in job.words("ClusterReady")
+    rayjob = job.rayjob()
+    api.patch(kind, "late", {"data": {"word": "aGVyZQ=="}}, job.namespace)
+    job.wait_for("ClusterReady", "True/WorkersReady")
+    assert rayjob is not None
+    assert (
+        api.get("RayJob", "digits-a1", job.namespace)["metadata"]["uid"]
+        == rayjob["metadata"]["uid"]
+    )
+    assert job.status()["attempt"] == 1
+    assert operator.pid == pid
+
+
 IMAGES = {
     "pull": ("ImagePullBackOff", "ImagePullFailed", "ImagePullFailed"),
     "command": ("RunContainerError", "PodsWaiting", "ContainerFailed"),
@@ -225,6 +265,25 @@ def test_f36_f38_backoff_limit_ends_a_driver_that_fails_again(
     simulated_ray.end_job(job.cluster, job.namespace, "digits-a1", status="FAILED", message="boom")
     job.wait_for("Failed", "True/BackoffLimitExceeded")
     assert job.said("ClusterReady") == "False/AppFailed"
+
+
+def test_f38_a_rayjob_that_kuberay_refuses_is_a_failed_attempt(create: JobMaker) -> None:
+    """KubeRay checks what it finds at each look, not only what is new."""
+    job = create(backoffLimit=1)
+    broken = {"spec": {"runtimeEnvYAML": "{"}}
+    start(job)
+    job.cluster.api.patch("RayJob", "digits-a1", broken, job.namespace)
+    start(job, 2)
+    assert job.status()["failedAttempts"] == 1
+    (event,) = job.wait_for_events("ClusterFailed")
+    assert event.startswith("RayJobInvalid: ValidationFailed/ValidationFailed")
+    assert "yaml" in event
+    job.cluster.api.patch("RayJob", "digits-a2", broken, job.namespace)
+    job.wait_for("Failed", "True/BackoffLimitExceeded")
+    assert "2 failed attempts, the last by RayJobInvalid" in job.words("Failed")
+    assert job.said("ClusterReady") == "False/RayJobInvalid"
+    wait_for_no_workers(job)
+    assert job.rayjob(3) is None
 
 
 def test_f38_a_lost_submitter_costs_no_attempt(

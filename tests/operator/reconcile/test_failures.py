@@ -173,6 +173,18 @@ def test_f36_the_outcome_tells_a_users_error_from_a_crash(
     assert (end.cause, end.failure) == (cause, failure)
 
 
+def test_f38_a_rayjob_that_kuberay_refuses_after_its_start_holds_no_machines() -> None:
+    world = JobWorld(make_manifest(backoffLimit=0))
+    world.settle()
+    world.start()
+    world.settle()
+    world.set_rayjob(1, jobDeploymentStatus="ValidationFailed", reason="ValidationFailed")
+    world.settle()
+    assert world.said("Failed") == "True/BackoffLimitExceeded"
+    assert world.said("ClusterReady") == "False/RayJobInvalid"
+    assert world.names("RayJob") == []
+
+
 def wait_for_image(world: JobWorld, reason: str, attempt: int = 1) -> None:
     """Let a worker be placed and not start."""
     placed = world.now.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -28,12 +28,14 @@ __all__ = [
     "classify_end",
     "classify_outcome",
     "classify_waiting",
+    "is_cleared",
     "is_over",
     "quote_rayjob",
     "quote_waiting",
 ]
 
-_OVER = frozenset({"Complete", "Failed", "ValidationFailed"})
+_CLEARED = frozenset({"Complete", "Failed"})
+_OVER = _CLEARED | {"ValidationFailed"}
 KNOWN_DEPLOYMENTS = _OVER | {
     "",
     "Initializing",
@@ -147,6 +149,14 @@ _TABLE = (
 def is_over(rayjob: RayJobView) -> bool:
     """Return whether KubeRay will do no more for a RayJob than to clear its cluster."""
     return rayjob.deployment_status in _OVER
+
+
+def is_cleared(rayjob: RayJobView) -> bool:
+    """Return whether KubeRay clears the cluster of a RayJob without being asked.
+
+    One that it refuses, if after its start, keeps its pods: KubeRay touches nothing of it any more.
+    """
+    return rayjob.deployment_status in _CLEARED
 
 
 def classify_outcome(outcome: Outcome, now: datetime) -> AttemptEnd:

@@ -28,7 +28,7 @@ from trimtab_operator.reconcile.endings import (
     waiting_seconds,
     was_held,
 )
-from trimtab_operator.reconcile.failures import is_over
+from trimtab_operator.reconcile.failures import is_cleared
 from trimtab_operator.reconcile.guards import is_extended, rest
 from trimtab_operator.reconcile.keeping import (
     apply_record,
@@ -160,7 +160,7 @@ def _clear(situation: Situation, spec: Spec, end: AttemptEnd) -> _Clearing:
     actions += clear_older(situation)
     if end.cause is not EndCause.FINISHED:
         actions += clear_targets(situation, before=situation.latest.number + 1)
-    if rayjob is not None and not is_over(rayjob):
+    if rayjob is not None and not is_cleared(rayjob):
         if rayjob.meta.deleting:
             patient = passed < settings.kuberay_patience
             problem = None if patient else _waits_for_kuberay(rayjob.meta.name)
