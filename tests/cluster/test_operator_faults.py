@@ -106,7 +106,7 @@ def test_f05_an_api_server_that_is_away_ends_nothing(
     run(ray)
     before = stage.cluster.api.get("RayJob", "digits-a1", ray.namespace)["metadata"]
     late = PlayedRay(stage.cluster, make_namespace(stage.cluster))
-    start_outage(stage)
+    stage.start_outage()
     stage.cluster.api.create(make_job(late.namespace))
     asked = len(stage.proxy.requests)
     assert wait_until(lambda: len(stage.proxy.requests) > asked + 20, SECONDS)
@@ -121,17 +121,12 @@ def test_f05_an_api_server_that_is_away_ends_nothing(
 @pytest.mark.campaign
 def test_f05_campaign_of_an_outage_of_two_minutes(stage: Stage, ray: PlayedRay) -> None:
     run(ray)
-    start_outage(stage)
+    stage.start_outage()
     wait_until(lambda: stage.operator.pid is None, 130)
     stage.proxy.heal()
     ray.succeeds = True
     assert ray.wait(lambda: ray.says("Complete") == "True/Finished", SECONDS)
     assert ray.read_status()["attempt"] == 1
-
-
-def start_outage(stage: Stage) -> None:
-    stage.proxy.add(Fault(lambda _: True, Loss.REQUEST, times=None))
-    stage.proxy.cut_watches()
 
 
 def test_f06_a_silent_watch_is_opened_anew_and_red_where_it_stays_silent(

@@ -6,14 +6,13 @@ besides, no RayJob is made twice, and attempts are numbered as without the crash
 
 import random
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from cluster.faults import Fault, Loss, writes_in
 from cluster.job_scripts import SCRIPTS, JobGoneError, NotReachedError
 from cluster.operator_stage import Stage
-from cluster.played_ray import PlayedRay
 
 __all__ = ["CrashPoint", "Outcome", "Side", "iterate_points", "run_point", "sample_points"]
 
@@ -68,17 +67,19 @@ def iterate_points(writes: Mapping[str, int]) -> Iterator[CrashPoint]:
                 yield CrashPoint(script, number, side)
 
 
-def sample_points(seed: int, count: int) -> Iterator[tuple[str, float, Side]]:
+def sample_points(
+    seed: int, count: int, scripts: Iterable[str] = SCRIPTS
+) -> Iterator[tuple[str, float, Side]]:
     """Yield scripts in turn, each with how far into its writes it is hit, and on which side."""
     chance = random.Random(seed)
-    names = list(SCRIPTS)
+    names = list(scripts)
     for index in range(count):
         yield names[index % len(names)], chance.random(), chance.choice(list(Side))
 
 
 def run_point(stage: Stage, point: CrashPoint, namespace: str) -> Outcome:
     """Run a case in a namespace of its own; its script must be prepared."""
-    ray = PlayedRay(stage.cluster, namespace)
+    ray = stage.play(namespace)
     back = threading.Event()
 
     def crash() -> None:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 
 from cluster.access import Cluster
 from cluster.chaosproxy import ChaosProxy
-from cluster.faults import writes_in
+from cluster.faults import Fault, Loss, writes_in
 from cluster.final_objects import compare, read_final
 from cluster.job_scripts import SCRIPTS
 from cluster.played_ray import PlayedRay
+from cluster.simulated_ray import SimulatedRay
 from operator_process import OperatorProcess
 
 __all__ = ["Reference", "Stage"]
@@ -33,17 +34,34 @@ class Reference:
 
 @dataclass(slots=True)
 class Stage:
-    """One operator, on which scripts are run one after the other."""
+    """One operator, on which scripts are run one after the other.
+
+    Attributes:
+        cluster: Where it acts.
+        proxy: Through which it does.
+        operator: The process.
+        heads: At tier K, those that the real KubeRay asks.
+    """
 
     cluster: Cluster
     proxy: ChaosProxy
     operator: OperatorProcess
+    heads: SimulatedRay | None = None
     _references: dict[str, Reference] = field(default_factory=dict)
+
+    def play(self, namespace: str) -> PlayedRay:
+        """Return whoever acts in a namespace beside the operator."""
+        return PlayedRay(self.cluster, namespace, heads=self.heads)
+
+    def start_outage(self) -> None:
+        """Take the API server away from the operator, until the proxy is healed."""
+        self.proxy.add(Fault(lambda _: True, Loss.REQUEST, times=None))
+        self.proxy.cut_watches()
 
     def prepare(self, script: str, namespace: str) -> Reference:
         """Return what a script leaves; run undisturbed in the namespace for the first time."""
         if script not in self._references:
-            ray = PlayedRay(self.cluster, namespace)
+            ray = self.play(namespace)
             SCRIPTS[script](ray)
             final = self._settle(ray)
             writes = self.proxy.count_writes(writes_in(namespace))

@@ -1,6 +1,6 @@
 """KubeRay, the driver and the garbage collector at tier A, where nothing acts on objects by itself.
 
-A test calls `play` again and again while it waits. What the driver is to do next is set by the test:
+At tier K it is the driver alone; KubeRay hears of its end from the simulated heads. A test calls `play` again and again while it waits. What the driver is to do next is set by the test:
 come up, report, succeed. A driver that is told to stop, stops.
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 from cluster.access import Cluster
 from cluster.api import ApiRefusedError, Manifest
 from cluster.kinds import CHILD_KINDS
+from cluster.simulated_ray import SimulatedRay
 
 __all__ = ["PlayedRay"]
 
@@ -32,6 +33,7 @@ class PlayedRay:
         cluster: Of tier A.
         namespace: Where the job lives.
         job: Its name.
+        heads: Of tier K, where the real KubeRay acts; None plays KubeRay too.
         starts: Whether clusters come up; else their RayJobs stay in Initializing.
         succeeds: Whether a driver that runs ends well.
         trials: Finished trials that drivers report.
@@ -43,6 +45,7 @@ class PlayedRay:
     cluster: Cluster
     namespace: str
     job: str = "digits"
+    heads: SimulatedRay | None = None
     starts: bool = True
     succeeds: bool = False
     trials: int = 0
@@ -51,6 +54,7 @@ class PlayedRay:
     deleted: bool = False
     _said: tuple[int, int, str | None] | None = None
     _said_at: float = 0.0
+    _ended: set[str] = field(default_factory=set)
 
     def wait(self, is_true: Callable[[], object], seconds: float = 40.0) -> bool:
         """Play until something holds; tell whether it did in time."""
@@ -68,7 +72,8 @@ class PlayedRay:
         try:
             owner = self.cluster.api.find("OptimizationJob", self.job, self.namespace)
             if owner is None:
-                self._collect_garbage()
+                if self.heads is None:
+                    self._collect_garbage()
                 return
             for rayjob in self.cluster.api.list("RayJob", self.namespace):
                 self._play_attempt(rayjob, owner["metadata"]["uid"])
@@ -116,10 +121,7 @@ class PlayedRay:
         if deployment in _OVER:
             return
         if deployment != "Running":
-            if self.starts:
-                self._set_status(rayjob, "Running", "RUNNING")
-            elif not deployment:
-                self._set_status(rayjob, "Initializing", "")
+            self._bring_up(rayjob, deployment)
             return
         told = self._read_control(attempt)
         if told is None:
@@ -129,7 +131,23 @@ class PlayedRay:
         wanted = told.get("numTrials", 0) if self.succeeds else self.trials
         self._report(uid, attempt, wanted, result)
         if result is not None:
+            self._end(rayjob)
+
+    def _bring_up(self, rayjob: Manifest, deployment: str) -> None:
+        if self.heads is not None:
+            return  # KubeRay does
+        if self.starts:
+            self._set_status(rayjob, "Running", "RUNNING")
+        elif not deployment:
+            self._set_status(rayjob, "Initializing", "")
+
+    def _end(self, rayjob: Manifest) -> None:
+        uid, name = rayjob["metadata"]["uid"], rayjob["metadata"]["name"]
+        if self.heads is None:
             self._set_status(rayjob, "Complete", "SUCCEEDED")
+        elif uid not in self._ended:
+            self._ended.add(uid)
+            self.heads.end_job(self.cluster, self.namespace, name)
 
     def _read_control(self, attempt: int) -> Manifest | None:
         """Return what the driver is told; None where that is for another attempt, or gone."""
