@@ -15,7 +15,7 @@ from trimtab_operator import reconciler as subject
 from trimtab_operator.cluster.cache import JobKey, WatchCache
 from trimtab_operator.cluster.claims import ClaimBook
 from trimtab_operator.cluster.errors import ClusterError, ForbiddenError, InvalidObjectError
-from trimtab_operator.cluster.kinds import CONFIG_MAP, EVENT, OPTIMIZATION_JOB, RAY_JOB
+from trimtab_operator.cluster.kinds import CLAIM, CONFIG_MAP, EVENT, OPTIMIZATION_JOB, POD, RAY_JOB
 from trimtab_operator.cluster.observe import Observer
 from trimtab_operator.reconcile.actions import Action, Apply, PostEvent
 from trimtab_operator.reconcile.observed import Observed
@@ -253,6 +253,31 @@ def test_f21_a_status_never_goes_to_a_job_that_was_made_anew(
         with pytest.raises(ClusterError, match="uid mismatch"):
             await stage.reconcile()
         assert stage.status() is None
+
+    run(scenario, monkeypatch)
+
+
+@pytest.mark.parametrize("claim_is_asked_for", [True, False])
+def test_f09_what_may_not_be_read_is_told_and_nothing_else_is_written(
+    monkeypatch: pytest.MonkeyPatch, claim_is_asked_for: bool
+) -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.decisions.decide = make_missing
+        kind = CLAIM if claim_is_asked_for else POD
+        refused = f"/{kind.plural}"
+        stored = stage.cluster.objects[OPTIMIZATION_JOB.path(*KEY)]
+        spec = {**SPEC, "storage": {"uri": "pvc://runs/all"}} if claim_is_asked_for else SPEC
+        stage.cache.put(
+            OPTIMIZATION_JOB, stage.cluster.add(OPTIMIZATION_JOB, {**stored, "spec": spec})
+        )
+        stage.cluster.answer = lambda call: refuse(403, "no") if refused in call.path else None
+        with pytest.raises(ForbiddenError):
+            await stage.reconcile()
+        assert f"{kind.plural} team" in stage.status()["message"]
+        assert [reason for reason, _ in stage.events()] == ["Degraded"]
+        assert stage.cluster.find(CONFIG_MAP, "team", "digits-progress") is None
+        if claim_is_asked_for:
+            assert stage.decisions.seen[-1].claims == {"runs"}
 
     run(scenario, monkeypatch)
 

@@ -28,7 +28,7 @@ from trimtab_operator.reconcile.observed import Observed
 from trimtab_operator.reconcile.plan import plan
 from trimtab_operator.reconcile.plan_settings import PlanSettings
 from trimtab_operator.reconcile.status import next_status
-from trimtab_operator.reconcile.verdict import Plan, Problem, Refusal
+from trimtab_operator.reconcile.verdict import Phase, Plan, Problem, Refusal
 from trimtab_operator.telemetry.events import Event, EventLimiter, JobReference, build_event
 from trimtab_operator.telemetry.logs import bind_job, get_logger
 
@@ -103,7 +103,7 @@ class Reconciler:
         looked: frozenset[tuple[str, str]] = frozenset()
         for _ in range(_MOST_LOOKS):
             touched = _touched_by(planned.actions)
-            if not touched or (looked and touched <= looked):
+            if sighting.forbidden or not touched or (looked and touched <= looked):
                 break
             looked |= touched
             sighting = await self._observer.observe_anew(key, looked)
@@ -120,7 +120,7 @@ class Reconciler:
         failure: ClusterError | None = None
         obstacle: Problem | Refusal | None = None
         try:
-            await self._applier.apply(key, planned.actions, sighting.uids)
+            await self._apply(key, sighting, planned)
         except (ConflictError, ForbiddenError, InvalidObjectError) as error:
             failure, obstacle = error, describe_problem(error)
             if obstacle is None:
@@ -134,6 +134,11 @@ class Reconciler:
             raise failure
         delays = [delay for delay in (planned.requeue_after, waiting) if delay is not None]
         return min(delays, default=None)
+
+    async def _apply(self, key: JobKey, sighting: Sighting, planned: Plan) -> None:
+        if sighting.forbidden is not None and planned.verdict.phase is not Phase.IGNORED:
+            raise sighting.forbidden
+        await self._applier.apply(key, planned.actions, sighting.uids)
 
     async def _publish_status(
         self,

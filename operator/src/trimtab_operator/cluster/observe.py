@@ -15,7 +15,7 @@ from trimtab_api.v1alpha1.job import OptimizationJob
 from trimtab_operator.cluster.cache import JobKey, WatchCache
 from trimtab_operator.cluster.claims import ClaimBook
 from trimtab_operator.cluster.client import Client
-from trimtab_operator.cluster.errors import NotFoundError
+from trimtab_operator.cluster.errors import ForbiddenError, NotFoundError
 from trimtab_operator.cluster.kinds import (
     CONFIG_MAP,
     JOB,
@@ -56,11 +56,14 @@ class Sighting:
         observed: For the planner.
         uids: Of the objects that there are, by kind and name.
         stale: Why a report was dropped as old or foreign; None where none was.
+        forbidden: What the operator may not read; by such a sighting nothing is written but a
+            status that says so.
     """
 
     observed: Observed
     uids: Mapping[ObjectId, str]
     stale: str | None = None
+    forbidden: ForbiddenError | None = None
 
 
 @dataclass(slots=True)
@@ -114,10 +117,26 @@ class Observer:
         Raises:
             ClusterError: Where something could not be read.
         """
-        await self._read(OPTIMIZATION_JOB, key.namespace, key.name)
+        strangers: list[tuple[ApiKind, Json]] = []
+        forbidden: ForbiddenError | None = None
+        try:
+            strangers = await self._refresh(key, touched)
+        except ForbiddenError as error:
+            forbidden = error
         document = self._cache.find(OPTIMIZATION_JOB, *key)
         if document is None:
             return None
+        children = [*self._cache.children_of(document["metadata"]["uid"]), *strangers]
+        return await self._sight(key, document, children, forbidden)
+
+    async def _refresh(
+        self, key: JobKey, touched: Iterable[ObjectId]
+    ) -> list[tuple[ApiKind, Json]]:
+        """Read into the cache, and return what has the name of a child and is none."""
+        await self._read(OPTIMIZATION_JOB, key.namespace, key.name)
+        document = self._cache.find(OPTIMIZATION_JOB, *key)
+        if document is None:
+            return []
         uid = document["metadata"]["uid"]
         for kind in (RAY_JOB, POD):
             await self._list(kind, key.namespace, uid)
@@ -134,8 +153,7 @@ class Observer:
             found = await self._read(kind, key.namespace, name)
             if found is not None and _label_uid(found) != uid:
                 strangers.append((kind, found))
-        children = [*self._cache.children_of(uid), *strangers]
-        return await self._sight(key, document, children)
+        return strangers
 
     def _unlisted_rayjobs(self, key: JobKey, uid: str) -> Iterator[ObjectId]:
         """Yield the RayJobs that are in no list although their attempt left its ConfigMap.
@@ -183,7 +201,11 @@ class Observer:
             self._cache.put(kind, child)
 
     async def _sight(
-        self, key: JobKey, document: Json, children: Iterable[tuple[ApiKind, Json]]
+        self,
+        key: JobKey,
+        document: Json,
+        children: Iterable[tuple[ApiKind, Json]],
+        forbidden: ForbiddenError | None = None,
     ) -> Sighting:
         job = read_job(document)
         memory = self._recall(key, job.meta.uid)
@@ -194,6 +216,12 @@ class Observer:
         newest = max(newest, job.previous.attempt or 0 if job.previous else 0)
         reading = _read_report(job, own, newest, memory.progress)
         memory.progress = reading.view.progress
+        claims = self._name_claims(job.job)
+        try:
+            claims = await self._find_claims(key.namespace, claims)
+        except ForbiddenError as error:
+            # Nobody knows that they are missing, so nobody says so.
+            forbidden = error
         observed = Observed(
             now=self._client.clock.now(),
             job=job,
@@ -209,7 +237,7 @@ class Observer:
                 if kind not in _VIEWED_APART or not _is_child(child, job.meta.uid)
                 for view in (read_object(child),)
             },
-            claims=await self._find_claims(key.namespace, job.job),
+            claims=claims,
             kuberay_problem=None if self._cache.is_served(RAY_JOB) else _KUBERAY_MISSING,
             report=reading.view,
             silent_seconds=self._measure_silence(memory, silence_key(rayjobs, reading.view)),
@@ -218,7 +246,7 @@ class Observer:
             (kind.name, child["metadata"]["name"]): child["metadata"]["uid"]
             for kind, child in by_kind
         }
-        return Sighting(observed=observed, uids=uids, stale=reading.stale)
+        return Sighting(observed=observed, uids=uids, stale=reading.stale, forbidden=forbidden)
 
     def _recall(self, key: JobKey, uid: str) -> _Memory:
         """Return the memory of a job; a job that was made anew has none."""
@@ -227,11 +255,14 @@ class Observer:
             memory = self._memory[key] = _Memory(uid)
         return memory
 
-    async def _find_claims(self, namespace: str, job: OptimizationJob | None) -> frozenset[str]:
+    def _name_claims(self, job: OptimizationJob | None) -> frozenset[str]:
         if job is None:
             return frozenset()
-        names = list_claims(job.spec, storage_uri(job.spec, self._storage_default))
-        return frozenset([name for name in names if await self._claims.exists(namespace, name)])
+        return frozenset(list_claims(job.spec, storage_uri(job.spec, self._storage_default)))
+
+    async def _find_claims(self, namespace: str, names: frozenset[str]) -> frozenset[str]:
+        exists = self._claims.exists
+        return frozenset([name for name in sorted(names) if await exists(namespace, name)])
 
     def _measure_silence(self, memory: _Memory, silence: tuple[str, ...]) -> float:
         now = self._monotonic()
