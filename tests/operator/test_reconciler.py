@@ -250,9 +250,27 @@ def test_f21_a_status_never_goes_to_a_job_that_was_made_anew(
 ) -> None:
     async def scenario(stage: Stage) -> None:
         stage.cluster.objects[OPTIMIZATION_JOB.path(*KEY)]["metadata"]["uid"] = "uid-of-the-new"
-        with pytest.raises(ClusterError, match="uid mismatch"):
-            await stage.reconcile()
+        assert await stage.reconcile() == 0.0
         assert stage.status() is None
+        await stage.reconcile()
+        assert stage.decisions.seen[-1].job.meta.uid == "uid-of-the-new"
+
+    run(scenario, monkeypatch)
+
+
+def test_f03_a_status_from_an_old_version_never_replaces_a_later_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(stage: Stage) -> None:
+        later = {"state": "Running", "attempt": 2}
+        stored = stage.cluster.objects[OPTIMIZATION_JOB.path(*KEY)]
+        stage.cluster.add(OPTIMIZATION_JOB, {**stored, "status": later})  # no event told of it
+        assert await stage.reconcile() == 0.0
+        assert stage.status() == later
+        stage.decisions.say = lambda observed: observed.job.previous
+        assert await stage.reconcile() is None
+        assert stage.status() == later
+        assert stage.decisions.seen[-1].job.previous == Status.model_validate(later)
 
     run(scenario, monkeypatch)
 

@@ -150,6 +150,9 @@ class FakeCluster:
             return web.json_response(stored, status=201)
         if uid and stored["metadata"]["uid"] != uid:
             return refuse(409, f"uid mismatch: {uid}")
+        version = stored["metadata"]["resourceVersion"]
+        if body["metadata"].get("resourceVersion", version) != version:
+            return refuse(409, "the object has been modified")
         merged = {**stored, **{key: value for key, value in body.items() if key != "metadata"}}
         if merged != stored:
             merged["metadata"] = {**stored["metadata"], "resourceVersion": self._next_version()}

@@ -163,6 +163,8 @@ class Reconciler:
                 "name": meta.name,
                 "namespace": observed.job.namespace,
                 "uid": meta.uid,
+                # What was computed from an old version must not replace what came after it.
+                "resourceVersion": meta.resource_version,
             },
             "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
         }
@@ -170,9 +172,20 @@ class Reconciler:
             written = await self._client.apply_status(OPTIMIZATION_JOB, manifest)
         except NotFoundError:
             return None  # it was deleted meanwhile
+        except ConflictError:
+            return await self._catch_up(JobKey(observed.job.namespace, meta.name))
         self._cache.put(OPTIMIZATION_JOB, written)
         memory.status_written = now
         return None
+
+    async def _catch_up(self, key: JobKey) -> float | None:
+        """Read a job that has changed since it was seen, and return when its next pass is due."""
+        try:
+            document = await self._client.read(OPTIMIZATION_JOB, key.namespace, key.name)
+        except NotFoundError:
+            return None
+        self._cache.put(OPTIMIZATION_JOB, document)
+        return 0.0
 
     async def _post_events(
         self, memory: _Memory, sighting: Sighting, actions: Iterable[PostEvent]

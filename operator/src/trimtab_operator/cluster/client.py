@@ -152,9 +152,11 @@ class Client:
         """Apply the whole status of an object of ours and return the object.
 
         No one else writes it, so what an older operator wrote is taken over. The uid inside the
-        manifest keeps it from an object of the same name that was made anew.
+        manifest keeps it from an object of the same name that was made anew, the version from one
+        that has changed since.
 
         Raises:
+            ConflictError: Where the object is another one, or another version.
             ClusterError: Where it was not applied.
         """
         metadata = manifest["metadata"]
