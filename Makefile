@@ -20,8 +20,8 @@ demo: setup ## Search, train, prune, quantize and benchmark a digits classifier:
 data: ## Fill pvc://datasets/fashion-mnist from Debian's package
 	@tools/fashion-mnist.sh
 
-test: setup ## Run the tests that need no node; builds an API server with Go at the first use
-	$(PROGRAMS) etcd kube-apiserver kubectl
+test: setup ## Run the tests that need no node; builds an API server and Helm with Go at the first use
+	$(PROGRAMS) etcd kube-apiserver kubectl helm
 	$(PYTEST) -m "not ($(CLUSTER)) and not cluster_n and not campaign"
 
 test-cluster: setup ## Run the others: operator, KubeRay, S3 and a real node, which needs root

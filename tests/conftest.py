@@ -1,4 +1,6 @@
-"""What holds for all tests: the S3 marker, and which tests may run at the same time.
+"""What holds for all tests: the S3 marker, what is built first, and what may run at the same time.
+
+What a marked test needs is built before the first one runs.
 
 `pytest -n 2` runs two groups at once. Tests of a file stay together, since they share what is costly
 to make; so do all files that start Ray here, which two cores carry once, and all of one tier of
@@ -15,6 +17,18 @@ from typing_extensions import override
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from cluster.programs import is_built, program
+
+_SERVERS = ("etcd", "kube-apiserver", "kubectl")
+_CONTROLLERS = ("kube-controller-manager", "kube-scheduler", "kuberay")
+_NODE = ("kubelet", "kube-proxy", "coredns", "pause")
+NEEDED = {
+    "helm": ("helm",),
+    "cluster_a": _SERVERS,
+    "cluster_k": (*_SERVERS, *_CONTROLLERS),
+    "cluster_n": (*_SERVERS, *_CONTROLLERS, *_NODE),
+}
+
 _SHARED = re.compile(r"mark\.(cluster_[akn]|ray)\b|(s3)_server")
 
 
@@ -22,6 +36,19 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark a test by the server that it needs, so that a run can leave out what must be built."""
     if "s3_server" in getattr(item, "fixturenames", ()):
         item.add_marker(pytest.mark.s3)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build the missing programs here, where no test's time limit counts."""
+    markers = {mark.name for item in session.items for mark in item.iter_markers()}
+    needed = {name for marker in NEEDED if marker in markers for name in NEEDED[marker]}
+    missing = [name for name in sorted(needed) if not is_built(name)]
+    if missing and not session.config.option.collectonly:
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        for name in missing:
+            if reporter is not None:
+                reporter.write_line(f"building {name}, once: minutes")
+            program(name)
 
 
 class GroupScheduling(LoadScopeScheduling):

@@ -1,4 +1,4 @@
-"""The clusters of the tests; what a marked test needs is built before the first one runs."""
+"""The clusters of the tests, and an operator for the tests of a file."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,6 @@ from cluster.fixtures import (
     simulated_ray,
     trainer_image,
 )
-from cluster.programs import is_built, program
 from operator_process import OperatorProcess, running_operator
 
 __all__ = [
@@ -32,21 +31,11 @@ __all__ = [
     "node_operator",
     "node_server",
     "operator",
-    "pytest_collection_finish",
     "ray_api_server",
     "simulated_nodes",
     "simulated_ray",
     "trainer_image",
 ]
-
-_SERVERS = ("etcd", "kube-apiserver", "kubectl")
-_CONTROLLERS = ("kube-controller-manager", "kube-scheduler", "kuberay")
-_NODE = ("kubelet", "kube-proxy", "coredns", "pause")
-NEEDED = {
-    "cluster_a": _SERVERS,
-    "cluster_k": (*_SERVERS, *_CONTROLLERS),
-    "cluster_n": (*_SERVERS, *_CONTROLLERS, *_NODE),
-}
 
 
 @pytest.fixture(scope="module")
@@ -57,16 +46,3 @@ def operator(
     with running_operator(ray_api_server, tmp_path_factory.mktemp("operator")) as operator:
         yield operator
     assert "Traceback" not in operator.read_log()
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build the missing programs here, where no test's time limit counts."""
-    markers = {mark.name for item in session.items for mark in item.iter_markers()}
-    needed = {name for marker in NEEDED if marker in markers for name in NEEDED[marker]}
-    missing = [name for name in sorted(needed) if not is_built(name)]
-    if missing and not session.config.option.collectonly:
-        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-        for name in missing:
-            if reporter is not None:
-                reporter.write_line(f"building {name}, once: minutes")
-            program(name)

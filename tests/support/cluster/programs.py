@@ -26,6 +26,14 @@ _KUBERNETES_FLAGS = (
 )
 
 
+# The Kubernetes for which it renders and lints where it asks no server.
+_HELM_FLAGS = " ".join(
+    f"-X helm.sh/helm/v3/pkg/{package}.k8sVersion{part}={number}"
+    for package in ("chartutil", "lint/rules")
+    for part, number in (("Major", 1), ("Minor", 36))
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """One program: its module, the package in it, and extra flags of the linker."""
@@ -57,6 +65,7 @@ PROGRAMS = {
         Program("etcd", "etcd", "go.etcd.io/etcd/server/v3"),
         _kubernetes("kube-apiserver"),
         _kubernetes("kubectl"),
+        Program("helm", "helm", "helm.sh/helm/v3/cmd/helm", _HELM_FLAGS),
         Program("versitygw", "versitygw", "github.com/versity/versitygw/cmd/versitygw"),
         _kubernetes("kube-controller-manager"),
         _kubernetes("kube-scheduler"),
