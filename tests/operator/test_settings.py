@@ -22,11 +22,19 @@ def test_one_factor_shrinks_all_times_but_that_of_a_request() -> None:
     assert settings.request_seconds == 30.0
 
 
+def test_namespaces_are_a_list_with_commas_and_none_means_all() -> None:
+    assert read_settings(IMAGE).watch_namespaces == ()
+    given = {**IMAGE, "TRIMTAB_OPERATOR_WATCH_NAMESPACES": "vision, speech,vision"}
+    assert read_settings(given).watch_namespaces == ("vision", "speech")
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
         ("TRAINER_IMAGE", " ", "TRIMTAB_OPERATOR_TRAINER_IMAGE is not set"),
         ("LOG_LEVEL", "loud", "must be one of DEBUG, INFO, WARNING, ERROR but got LOUD"),
+        ("WATCH_NAMESPACES", "vision,", "names of namespaces with commas between them but got"),
+        ("WATCH_NAMESPACES", "team-*", "but got team-"),
         ("HEALTH_PORT", "70000", "must be from 1 to 65535 but got 70000"),
         ("TIME_FACTOR", "fast", "TRIMTAB_OPERATOR_TIME_FACTOR must be from 0.001 to 10.0 but got"),
         ("TIME_FACTOR", "nan", "but got nan"),

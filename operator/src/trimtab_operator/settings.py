@@ -1,9 +1,11 @@
 """What the operator is told from outside, read once from its environment.
 
-`__main__` reads it and hands parts of it down; nothing else looks at the environment. The manifests
-in `deploy/` set it. There are few knobs: times have one factor, which tests use to shrink them all.
+`__main__` reads it and hands parts of it down; nothing else looks at the environment. The chart and
+the manifests in `deploy/` set it. There are few knobs: times have one factor, which tests use to
+shrink them all.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,6 +14,8 @@ __all__ = ["Settings", "SettingsError", "read_settings"]
 _PREFIX = "TRIMTAB_OPERATOR_"
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _HIGHEST_PORT = 65535
+# What Kubernetes takes as the name of a namespace.
+_NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 class SettingsError(ValueError):
@@ -26,6 +30,7 @@ class Settings:
         trainer_image: Image of Ray pods and target Jobs whose manifest names none.
         storage_uri: Storage root of jobs that name none; None where every job must.
         ray_version: Version of Ray in that image; None takes that of this release.
+        watch_namespaces: Where jobs are looked after; empty means everywhere.
         log_level: DEBUG, INFO, WARNING or ERROR.
         health_port: Where `/healthz` answers.
         time_factor: All times below and of the planner, times this.
@@ -34,6 +39,7 @@ class Settings:
     trainer_image: str
     storage_uri: str | None = None
     ray_version: str | None = None
+    watch_namespaces: tuple[str, ...] = ()
     log_level: str = "INFO"
     health_port: int = 8080
     time_factor: float = 1.0
@@ -84,6 +90,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         trainer_image=_required(environment, "TRAINER_IMAGE", "the image of Ray pods"),
         storage_uri=_optional(environment, "STORAGE_URI"),
         ray_version=_optional(environment, "RAY_VERSION"),
+        watch_namespaces=_namespaces(environment),
         log_level=_choice(environment, "LOG_LEVEL", _LEVELS, "INFO"),
         health_port=int(_number(environment, "HEALTH_PORT", 8080, 1, _HIGHEST_PORT)),
         time_factor=_number(environment, "TIME_FACTOR", 1.0, 0.001, 10.0),
@@ -99,6 +106,20 @@ def _required(environment: Mapping[str, str], name: str, meaning: str) -> str:
     if value is None:
         raise SettingsError(f"{_PREFIX}{name} is not set: it names {meaning}")
     return value
+
+
+def _namespaces(environment: Mapping[str, str]) -> tuple[str, ...]:
+    text = _optional(environment, "WATCH_NAMESPACES")
+    if text is None:
+        return ()
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    for name in names:
+        if not _NAMESPACE.fullmatch(name):
+            raise SettingsError(
+                f"{_PREFIX}WATCH_NAMESPACES must be names of namespaces with commas between them"
+                f" but got {text}"
+            )
+    return names
 
 
 def _choice(environment: Mapping[str, str], name: str, known: tuple[str, ...], default: str) -> str:

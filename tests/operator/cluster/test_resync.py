@@ -63,6 +63,35 @@ def test_f02_a_missed_addition_change_and_deletion_are_each_found() -> None:
     run(scenario)
 
 
+def test_with_namespaces_only_these_are_compared_and_one_that_is_closed_hides_no_other() -> None:
+    async def scenario(cluster: FakeCluster, client: Client, cache: WatchCache) -> None:
+        fill(cluster, cache)
+        resync = Resync(client, cache, namespaces=("closed", "team"))
+        cluster.answer = lambda call: (
+            web.Response(status=403) if "/namespaces/closed/" in call.path else None
+        )
+        elsewhere = {"metadata": {"name": "job", "namespace": "elsewhere"}}
+        cluster.add(OPTIMIZATION_JOB, elsewhere)
+        cluster.add(POD, make_pod("worker"))
+        assert await resync.run() == {JOB}
+        assert len(resync.failures) == len(WATCHED_KINDS)
+        assert await resync.run() == frozenset()
+        assert {call.path for call in cluster.calls if "/namespaces/" not in call.path} == set()
+
+    run(scenario)
+
+
+def test_what_is_known_of_one_namespace_is_not_missed_in_another() -> None:
+    async def scenario(cluster: FakeCluster, client: Client, cache: WatchCache) -> None:
+        fill(cluster, cache)
+        assert await Resync(client, cache, namespaces=("other", "team")).run() == frozenset()
+        assert cluster.calls[-1].path.endswith("/namespaces/team/pods")
+        # Nothing was read again.
+        assert len(cluster.calls) == 2 * len(WATCHED_KINDS)
+
+    run(scenario)
+
+
 def test_a_deleted_job_is_named_so_that_it_is_forgotten() -> None:
     async def scenario(cluster: FakeCluster, client: Client, cache: WatchCache) -> None:
         fill(cluster, cache)

@@ -186,6 +186,27 @@ def make_idle() -> Machinery:
     return Machinery(cache=machinery.cache, queue=queue, resync=resync, resync_seconds=60.0)
 
 
+@pytest.mark.parametrize("namespaces", [(), ("vision", "speech")], ids=["all", "few"])
+def test_kopf_watches_the_given_namespaces_or_the_whole_cluster(
+    monkeypatch: pytest.MonkeyPatch, namespaces: tuple[str, ...]
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    async def note(**options: Any) -> list[asyncio.Task[None]]:
+        asked.append(options)
+        return [asyncio.create_task(asyncio.sleep(0))]
+
+    async def wait_for_all(roots: list[asyncio.Task[None]], **_: Any) -> None:
+        await asyncio.wait(roots)
+
+    monkeypatch.setattr(kopf, "spawn_tasks", note)
+    monkeypatch.setattr(kopf, "run_tasks", wait_for_all)
+    asyncio.run(run_operator(make_idle(), health_port=0, namespaces=namespaces))
+    (options,) = asked
+    assert options["namespaces"] == namespaces
+    assert options["clusterwide"] == (not namespaces)
+
+
 def test_f20_a_watch_that_fails_is_told_although_another_keeps_kopf_from_ending(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

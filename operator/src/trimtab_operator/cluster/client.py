@@ -108,8 +108,12 @@ class Client:
         pages = self._pages(request, kind.path(namespace), query, {})
         return [{**_type_of(kind), **item} async for item in pages]
 
-    async def list_versions(self, kind: ApiKind) -> list[Json]:
-        """Return the metadata, and nothing else, of all watched objects of a kind.
+    async def list_versions(self, kind: ApiKind, namespace: str | None = None) -> list[Json]:
+        """Return the metadata, and nothing else, of the watched objects of a kind.
+
+        Args:
+            kind: Of the objects.
+            namespace: Where they are; None takes those of all namespaces.
 
         Raises:
             NotFoundError: Where the kind is not served.
@@ -118,8 +122,8 @@ class Client:
         query = {"limit": str(_CHUNK)}
         if kind.selector:
             query["labelSelector"] = kind.selector
-        request = Request("list", kind.resource)
-        pages = self._pages(request, kind.path(None), query, {"Accept": _METADATA_ONLY})
+        request = Request("list", kind.resource, namespace)
+        pages = self._pages(request, kind.path(namespace), query, {"Accept": _METADATA_ONLY})
         return [dict(item["metadata"]) async for item in pages]
 
     async def apply(self, kind: ApiKind, manifest: Mapping[str, Any], uid: str | None) -> Json:

@@ -5,8 +5,9 @@ of which changes are missed again and again while no event comes have a dead wat
 probe to know.
 """
 
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from trimtab_operator.cluster.cache import JobKey, WatchCache, owning_job
@@ -26,17 +27,22 @@ class _Span:
 
 
 class Resync:
-    """Compares, repairs, and remembers for how long each watch has been missing changes."""
+    """Compares, repairs, and remembers for how long each watch has been missing changes.
+
+    Without namespaces, all of them are compared.
+    """
 
     def __init__(
         self,
         client: Client,
         cache: WatchCache,
         *,
+        namespaces: Sequence[str] = (),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._cache = cache
+        self._namespaces: Sequence[str | None] = tuple(namespaces) or (None,)
         self._monotonic = monotonic
         self._missing: dict[ApiKind, _Span] = {}
         self.failures: list[ClusterError] = []
@@ -53,17 +59,18 @@ class Resync:
     async def run(self) -> frozenset[JobKey]:
         """Return the jobs of which something had changed unseen: all where a kind came or went.
 
-        A kind that cannot be read now does not keep the others from being compared.
+        What cannot be read now, such as a kind, does not keep the rest from being compared.
 
         Raises:
             ClusterError: Where nothing could be read.
         """
         changed: set[JobKey] = set()
         self.failures = failures = list[ClusterError]()
-        for kind in WATCHED_KINDS:
+        places = list(itertools.product(WATCHED_KINDS, self._namespaces))
+        for kind, namespace in places:
             was_served = self._cache.is_served(kind)
             try:
-                missed = await self._compare(kind)
+                missed = await self._compare(kind, namespace)
             except ClusterError as error:
                 failures.append(error)
                 continue
@@ -73,13 +80,13 @@ class Resync:
                 now = self._monotonic()
                 self._missing.setdefault(kind, _Span(now, now)).last = now
             changed |= missed
-        if len(failures) == len(WATCHED_KINDS):
+        if len(failures) == len(places):
             raise failures[0]
         return frozenset(changed)
 
-    async def _compare(self, kind: ApiKind) -> set[JobKey]:
+    async def _compare(self, kind: ApiKind, namespace: str | None) -> set[JobKey]:
         try:
-            listed = await self._client.list_versions(kind)
+            listed = await self._client.list_versions(kind, namespace)
         except NotFoundError:
             # The kind is not served, or no longer: whatever there was of it is gone.
             self._cache.set_served(kind, is_served=False)
@@ -90,13 +97,15 @@ class Resync:
             (entry["namespace"], entry["name"]): entry["resourceVersion"] for entry in listed
         }
         for key, version in self._cache.versions_of(kind).items():
+            if namespace not in {None, key[0]}:
+                continue
             if versions.get(key) == version:
                 del versions[key]
             else:
                 versions.setdefault(key, "")
         missed: set[JobKey] = set()
-        for namespace, name in sorted(versions):
-            missed |= await self._read(kind, namespace, name)
+        for place, name in sorted(versions):
+            missed |= await self._read(kind, place, name)
         return missed
 
     async def _read(self, kind: ApiKind, namespace: str, name: str) -> set[JobKey]:

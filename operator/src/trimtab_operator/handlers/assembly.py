@@ -28,7 +28,9 @@ async def run(settings: Settings) -> None:
     client = Client(await load_connection(), request_seconds=settings.request_seconds)
     try:
         machinery = _assemble(client, settings)
-        await run_operator(machinery, health_port=settings.health_port)
+        await run_operator(
+            machinery, health_port=settings.health_port, namespaces=settings.watch_namespaces
+        )
     finally:
         await client.close()
 
@@ -66,7 +68,7 @@ def _assemble(client: Client, settings: Settings) -> Machinery:
     return Machinery(
         cache=cache,
         queue=WorkQueue(reconciler.reconcile, backoff),
-        resync=Resync(client, cache),
+        resync=Resync(client, cache, namespaces=settings.watch_namespaces),
         resync_seconds=settings.resync_seconds,
         silence_seconds=settings.silence_seconds,
     )

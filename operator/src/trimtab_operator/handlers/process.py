@@ -9,7 +9,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,8 +57,10 @@ class Machinery:
     """How long a watch may be silent, bookmarks included, before it is opened anew."""
 
 
-async def run_operator(machinery: Machinery, *, health_port: int) -> None:
-    """Watch and reconcile until the process is told to stop.
+async def run_operator(
+    machinery: Machinery, *, health_port: int, namespaces: Sequence[str] = ()
+) -> None:
+    """Watch and reconcile until the process is told to stop; without namespaces, in all of them.
 
     Raises:
         Exception: What ended kopf too often, or a fault of the queue itself.
@@ -69,7 +71,7 @@ async def run_operator(machinery: Machinery, *, health_port: int) -> None:
     ]
     # kopf cancels what starts after it as its own; the workers start now.
     await asyncio.sleep(0)
-    watching = asyncio.create_task(_watch_until_told(machinery, health_port))
+    watching = asyncio.create_task(_watch_until_told(machinery, health_port, namespaces))
     try:
         done, _ = await asyncio.wait([watching, *background], return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -80,7 +82,9 @@ async def run_operator(machinery: Machinery, *, health_port: int) -> None:
         task.result()
 
 
-async def _watch_until_told(machinery: Machinery, health_port: int) -> None:
+async def _watch_until_told(
+    machinery: Machinery, health_port: int, namespaces: Sequence[str]
+) -> None:
     """Run kopf, and again where an error of a watch ended it: that of a deleted kind, for one.
 
     What is known stays known meanwhile, and the passes go on.
@@ -91,7 +95,7 @@ async def _watch_until_told(machinery: Machinery, health_port: int) -> None:
     told = asyncio.Event()
     while True:
         started = time.monotonic()
-        running = asyncio.create_task(_run_kopf(machinery, health_port, told))
+        running = asyncio.create_task(_run_kopf(machinery, health_port, namespaces, told))
         try:
             await asyncio.wait([running])
         finally:
@@ -107,7 +111,9 @@ async def _watch_until_told(machinery: Machinery, health_port: int) -> None:
             return
 
 
-async def _run_kopf(machinery: Machinery, health_port: int, told: asyncio.Event) -> None:
+async def _run_kopf(
+    machinery: Machinery, health_port: int, namespaces: Sequence[str], told: asyncio.Event
+) -> None:
     """Run kopf until it ends, and end what it leaves.
 
     Its end waits for its watches, and does not come where one of them waits for its first answer.
@@ -116,7 +122,8 @@ async def _run_kopf(machinery: Machinery, health_port: int, told: asyncio.Event)
     roots = await kopf.spawn_tasks(
         registry=build_registry(machinery),
         settings=build_kopf_settings(machinery.silence_seconds),
-        clusterwide=True,
+        clusterwide=not namespaces,
+        namespaces=namespaces,
         standalone=True,
         liveness_endpoint=f"http://0.0.0.0:{health_port}/healthz",
     )
