@@ -6,6 +6,7 @@ from trimtab_operator.cluster.cache import WatchCache
 from trimtab_operator.cluster.claims import ClaimBook
 from trimtab_operator.cluster.client import Client
 from trimtab_operator.cluster.connection import load_connection
+from trimtab_operator.cluster.installation import find_faults
 from trimtab_operator.cluster.observe import Observer
 from trimtab_operator.cluster.resync import Resync
 from trimtab_operator.handlers.process import Machinery, run_operator
@@ -15,7 +16,9 @@ from trimtab_operator.reconciler import Pace, Reconciler
 from trimtab_operator.resources.child_settings import ChildSettings
 from trimtab_operator.settings import Settings
 
-__all__ = ["build_plan_settings", "run"]
+__all__ = ["build_plan_settings", "list_faults", "run"]
+
+_CHECK_SECONDS = 30.0
 
 
 async def run(settings: Settings) -> None:
@@ -31,6 +34,19 @@ async def run(settings: Settings) -> None:
         await run_operator(
             machinery, health_port=settings.health_port, namespaces=settings.watch_namespaces
         )
+    finally:
+        await client.close()
+
+
+async def list_faults(namespace: str, deployment: str) -> list[str]:
+    """Return what does not work of the installation whose operator is a Deployment.
+
+    Raises:
+        ClusterError: Where there are no credentials for the API server.
+    """
+    client = Client(await load_connection(), request_seconds=_CHECK_SECONDS)
+    try:
+        return [fault async for fault in find_faults(client, namespace, deployment)]
     finally:
         await client.close()
 
