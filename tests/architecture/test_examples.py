@@ -13,11 +13,13 @@ from trimtab_api.v1alpha1.goals import Profile
 from trimtab_api.v1alpha1.job import KIND
 from trimtab_api.validation import parse_job
 
+# Templates of Helm become YAML only when they are rendered.
+FILES = ("*.yaml", "*.yml", ":!charts/*/templates/*")
 FENCE = re.compile(r"^( *)```ya?ml\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 
 
 def iter_jobs() -> Iterator[Any]:
-    for path in list_kept_files("*.yaml", "*.yml"):
+    for path in list_kept_files(*FILES):
         for number, document in enumerate(YAML(typ="safe").load_all(path)):
             yield from keep_job(document, f"{path.relative_to(ROOT)}#{number}")
     for path in list_kept_files("*.md"):

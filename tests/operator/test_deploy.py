@@ -60,6 +60,14 @@ def test_f76_the_pod_passes_the_restricted_standard_with_a_read_only_root() -> N
     assert ":" in container["image"]
 
 
+def test_nobody_may_connect_to_the_operator() -> None:
+    spec = MANIFESTS["NetworkPolicy"]["spec"]
+    assert spec["policyTypes"] == ["Ingress"]
+    assert "ingress" not in spec
+    labels = MANIFESTS["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert spec["podSelector"] == {"matchLabels": labels}
+
+
 def test_there_is_one_operator_and_it_is_asked_whether_it_lives() -> None:
     spec = MANIFESTS["Deployment"]["spec"]
     assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})

@@ -15,6 +15,12 @@ from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
 from trimtab_api.reports import RunReport
+from trimtab_codegen.chart import (
+    build_role_rules,
+    build_values_schema,
+    insert_values_table,
+    render_values,
+)
 from trimtab_codegen.crd import PLURAL, build_crd
 from trimtab_codegen.deploy import build_deploy
 from trimtab_codegen.reference import render_reference
@@ -22,7 +28,10 @@ from trimtab_codegen.reference import render_reference
 _ROOT = Path(__file__).parents[3]
 _HEADER = "GENERATED from api/ by trimtab_codegen; do not edit"
 _BOOLEANS_OF_YAML_1_1 = {"y", "yes", "n", "no", "on", "off"}
+_CHART = "charts/trimtab"
 _JSON_SCHEMA = "https://json-schema.org/draft/2020-12/schema"
+# The newest that every Helm 3 knows.
+_CHART_SCHEMA = "http://json-schema.org/draft-07/schema#"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,11 +61,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _render_files() -> dict[str, str]:
+    definition = f"# {_HEADER}\n{_render_yaml(build_crd())}"
     return {
-        f"crds/{PLURAL}.trimtab.dev.yaml": f"# {_HEADER}\n{_render_yaml(build_crd())}",
+        f"crds/{PLURAL}.trimtab.dev.yaml": definition,
+        f"{_CHART}/files/crds/{PLURAL}.trimtab.dev.yaml": definition,
+        f"{_CHART}/files/rules.yaml": f"# {_HEADER}\n{_render_yaml(build_role_rules())}",
+        f"{_CHART}/values.yaml": f"# {_HEADER}\n\n{render_values()}",
+        f"{_CHART}/values.schema.json": _render_schema(build_values_schema(), _CHART_SCHEMA),
+        f"{_CHART}/README.md": insert_values_table(_read(f"{_CHART}/README.md") or ""),
         "deploy/trimtab.yaml": f"# {_HEADER}\n{''.join(map(_render_yaml, build_deploy()))}",
         "docs/reference/optimizationjob.md": f"<!-- {_HEADER} -->\n\n{render_reference()}",
-        "docs/reference/report.schema.json": _render_report_schema(),
+        "docs/reference/report.schema.json": _render_schema(
+            _open_objects(RunReport.model_json_schema(by_alias=True))
+        ),
     }
 
 
@@ -88,13 +105,9 @@ def _quote_booleans(node: Any) -> Any:
     return SingleQuotedScalarString(node) if is_boolean else node
 
 
-def _render_report_schema() -> str:
-    schema = {
-        "$schema": _JSON_SCHEMA,
-        "$comment": _HEADER,
-        **_open_objects(RunReport.model_json_schema(by_alias=True)),
-    }
-    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+def _render_schema(schema: dict[str, Any], dialect: str = _JSON_SCHEMA) -> str:
+    headed = {"$schema": dialect, "$comment": _HEADER, **schema}
+    return json.dumps(headed, indent=2, ensure_ascii=False) + "\n"
 
 
 def _open_objects(node: Any) -> Any:

@@ -1,19 +1,21 @@
 """The plain manifests that install the operator: `kubectl apply --server-side -f deploy/`.
 
 Called by `__main__`, which writes them to `deploy/`. The ClusterRole is made from the table that
-the operator's own requests are made from.
+the operator's own requests are made from; what can be set is as the chart's values are.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from trimtab_api.labels import LABEL_NAME, MANAGED_BY, NAME
+from trimtab_codegen.chart_values import ChartValues
 from trimtab_codegen.crd import build_crd
-from trimtab_operator.cluster.kinds import CLUSTER_RULES
+from trimtab_operator.cluster.kinds import CLUSTER_RULES, NAMESPACE_RULES, Rule
 
-__all__ = ["build_deploy", "build_operator_manifests"]
+__all__ = ["build_deploy", "build_operator_manifests", "build_rules"]
 
 _NAMESPACE = "trimtab-system"
-_VERSION = "0.1.0"
+_VALUES = ChartValues()
 _LABELS = {LABEL_NAME: NAME, "app.kubernetes.io/component": "operator"}
 _PORT = 8080
 # Longer than kopf's own patience, so that it is not cut in the middle of a pass.
@@ -33,8 +35,21 @@ def build_operator_manifests() -> tuple[dict[str, Any], ...]:
         _build_account(),
         _build_cluster_role(),
         _build_binding(),
+        _build_network_policy(),
         _build_deployment(),
     )
+
+
+def build_rules(rules: Iterable[Rule]) -> list[dict[str, Any]]:
+    """Return rules as they stand in a role."""
+    return [
+        {
+            "apiGroups": [rule.group],
+            "resources": list(rule.resources),
+            "verbs": list(rule.verbs),
+        }
+        for rule in rules
+    ]
 
 
 def _build_namespace() -> dict[str, Any]:
@@ -62,14 +77,7 @@ def _build_cluster_role() -> dict[str, Any]:
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",
         "metadata": _metadata(is_namespaced=False),
-        "rules": [
-            {
-                "apiGroups": [rule.group],
-                "resources": list(rule.resources),
-                "verbs": list(rule.verbs),
-            }
-            for rule in CLUSTER_RULES
-        ],
+        "rules": build_rules((*NAMESPACE_RULES, *CLUSTER_RULES)),
     }
 
 
@@ -84,6 +92,16 @@ def _build_binding() -> dict[str, Any]:
             "name": MANAGED_BY,
         },
         "subjects": [{"kind": "ServiceAccount", "name": MANAGED_BY, "namespace": _NAMESPACE}],
+    }
+
+
+def _build_network_policy() -> dict[str, Any]:
+    """Nobody has business with the operator but the kubelet of its node, which is let through."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": _metadata(),
+        "spec": {"podSelector": {"matchLabels": dict(_LABELS)}, "policyTypes": ["Ingress"]},
     }
 
 
@@ -119,10 +137,10 @@ def _build_container() -> dict[str, Any]:
     health = {"path": "/healthz", "port": "health"}
     return {
         "name": "operator",
-        "image": f"trimtab-operator:{_VERSION}",
-        "imagePullPolicy": "IfNotPresent",
+        "image": _VALUES.image.reference(),
+        "imagePullPolicy": str(_VALUES.image.pull_policy),
         "env": [
-            {"name": "TRIMTAB_OPERATOR_TRAINER_IMAGE", "value": f"trimtab-trainer:{_VERSION}"},
+            {"name": "TRIMTAB_OPERATOR_TRAINER_IMAGE", "value": _VALUES.trainer_image.reference()},
             {"name": "TRIMTAB_OPERATOR_HEALTH_PORT", "value": str(_PORT)},
         ],
         "ports": [{"name": "health", "containerPort": _PORT}],
@@ -133,10 +151,7 @@ def _build_container() -> dict[str, Any]:
             "timeoutSeconds": 5,
             "failureThreshold": 3,
         },
-        "resources": {
-            "requests": {"cpu": "100m", "memory": "160Mi"},
-            "limits": {"memory": "512Mi"},
-        },
+        "resources": _VALUES.resources.model_dump(),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},

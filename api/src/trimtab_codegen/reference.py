@@ -26,7 +26,7 @@ from trimtab_api.v1alpha1.train import LossScaleMode, PrecisionDtype
 from trimtab_codegen.crd import PLURAL, build_spec_schema, build_status_schema
 from trimtab_codegen.structural import iter_fields, model_below
 
-__all__ = ["render_reference"]
+__all__ = ["render_reference", "render_table"]
 
 Schema = dict[str, Any]
 
@@ -77,7 +77,7 @@ def render_reference() -> str:
         "## Conditions",
         *_render_conditions(),
         "## Reasons of stages",
-        _render_table(("Reason", "Meaning"), _iter_words(StageReason)),
+        render_table(("Reason", "Meaning"), _iter_words(StageReason)),
         "## Events",
         _render_events(),
         "## Metrics",
@@ -105,7 +105,7 @@ def _is_in(field: _Field, prefix: str) -> bool:
 
 def _render_spec_table(fields: Iterable[_Field]) -> str:
     head = ("Field", "Type", "Default", "Bounds", "Changes", "Meaning")
-    return _render_table(head, (_spec_row(field) for field in fields))
+    return render_table(head, (_spec_row(field) for field in fields))
 
 
 def _spec_row(field: _Field) -> tuple[str, ...]:
@@ -126,7 +126,7 @@ def _render_status() -> Iterator[str]:
         for field in fields
     )
     yield "Reported, never written by people; every field may be absent."
-    yield _render_table(("Field", "Type", "Meaning"), rows)
+    yield render_table(("Field", "Type", "Meaning"), rows)
 
 
 def _iter_paths(
@@ -222,20 +222,20 @@ def _rules_of(model: type[ApiModel], path: str) -> Iterator[tuple[str, str]]:
 def _render_words() -> Iterator[str]:
     for path, words in _WORDS.items():
         yield f"Of `{path}`:"
-        yield _render_table(("Word", "Meaning"), _iter_words(words))
+        yield render_table(("Word", "Meaning"), _iter_words(words))
 
 
 def _render_conditions() -> Iterator[str]:
-    yield _render_table(("Condition", "Meaning"), _iter_words(ConditionType))
+    yield render_table(("Condition", "Meaning"), _iter_words(ConditionType))
     for condition, reasons in CONDITION_REASONS.items():
         yield f"Reasons of `{condition}`:"
-        yield _render_table(("Reason", "Meaning"), _iter_words(reasons))
+        yield render_table(("Reason", "Meaning"), _iter_words(reasons))
 
 
 def _render_events() -> str:
     docs = _read_member_docs(EventReason)
     rows = ((f"`{reason}`", reason.type.value, docs[reason.name]) for reason in EventReason)
-    return _render_table(("Reason", "Type", "Meaning"), rows)
+    return render_table(("Reason", "Type", "Meaning"), rows)
 
 
 def _iter_words(words: type[StrEnum]) -> Iterator[tuple[str, ...]]:
@@ -267,10 +267,11 @@ def _render_metrics() -> str:
         (f"`{name}`", metric.scope.value, metric.direction.value, metric.unit, metric.meaning)
         for name, metric in KNOWN_METRICS.items()
     )
-    return _render_table(head, rows)
+    return render_table(head, rows)
 
 
-def _render_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def render_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table in Markdown, without a newline at its end."""
     lines = [_render_row(head), _render_row(["---"] * len(head))]
     lines += [_render_row([cell.replace("|", r"\|") for cell in row]) for row in rows]
     return "\n".join(lines)

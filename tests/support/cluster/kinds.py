@@ -46,6 +46,7 @@ _KINDS = {
     "RoleBinding": _Kind("rbac.authorization.k8s.io/v1", "rolebindings"),
     "ClusterRole": _Kind("rbac.authorization.k8s.io/v1", "clusterroles"),
     "ClusterRoleBinding": _Kind("rbac.authorization.k8s.io/v1", "clusterrolebindings"),
+    "PodDisruptionBudget": _Kind("policy/v1", "poddisruptionbudgets"),
     "PriorityClass": _Kind("scheduling.k8s.io/v1", "priorityclasses"),
     "MutatingAdmissionPolicy": _Kind(
         "admissionregistration.k8s.io/v1", "mutatingadmissionpolicies"

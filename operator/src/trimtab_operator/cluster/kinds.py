@@ -1,7 +1,7 @@
 """The kinds of objects that the operator touches, with the rights that it needs on each.
 
-One table for the watches, the requests, the resync and the generated ClusterRole, so that no right
-is asked for that no code uses.
+One table for the watches, the requests, the resync and the generated roles, so that no right is
+asked for that no code uses.
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,10 @@ __all__ = [
     "CLUSTER_RULES",
     "CONFIG_MAP",
     "EVENT",
+    "FEW_NAMESPACES_RULES",
     "JOB",
     "KINDS",
+    "NAMESPACE_RULES",
     "NETWORK_POLICY",
     "OPTIMIZATION_JOB",
     "POD",
@@ -70,7 +72,7 @@ class ApiKind:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule of the ClusterRole."""
+    """One rule of a role."""
 
     group: str
     resources: tuple[str, ...]
@@ -110,12 +112,21 @@ CHILD_KINDS = (
 WATCHED_KINDS = (OPTIMIZATION_JOB, *CHILD_KINDS)
 KINDS = (*WATCHED_KINDS, CLAIM, EVENT)
 
-CLUSTER_RULES = (
+NAMESPACE_RULES = (
     *(Rule(kind.group, (kind.plural,), kind.verbs) for kind in KINDS),
     Rule(GROUP, ("optimizationjobs/status",), ("patch",)),
+)
+"""What is needed where jobs are: everywhere, or in the namespaces that are watched."""
+CLUSTER_RULES = (
     # kopf starts and stops watches as definitions come and go: KubeRay may be installed later.
     Rule("apiextensions.k8s.io", ("customresourcedefinitions",), ("list", "watch")),
 )
+"""What is needed in the whole cluster besides."""
+FEW_NAMESPACES_RULES = (
+    # A namespace that goes takes the operator's role with it: its watches end before they fail.
+    Rule("", ("namespaces",), ("list", "watch")),
+)
+"""What is needed in the whole cluster where single namespaces are watched."""
 
 _BY_NAME = {kind.name: kind for kind in KINDS}
 

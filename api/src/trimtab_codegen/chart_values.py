@@ -1,0 +1,149 @@
+"""The values of the Helm chart: the one source of its values.yaml, its schema and its table.
+
+Rendered by `chart`. `deploy` takes the defaults, so that chart and plain manifests agree.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from trimtab_api.v1alpha1._base import ApiModel
+from trimtab_api.v1alpha1.pods import NodeSelector, Resources, SecretRef, Tolerations
+
+__all__ = ["VERSION", "ChartValues", "Image"]
+
+VERSION = "0.1.0"
+"""Of the release: the tag of its images."""
+
+_Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
+_Digest = Annotated[str, StringConstraints(pattern=r"^(sha256:[0-9a-f]{64})?$")]
+# A colon is the port of a registry, never a tag, which has its own key.
+_Repository = Annotated[
+    str, StringConstraints(max_length=255, pattern=r"^([a-zA-Z0-9.-]+(:[0-9]+)?/)?[a-z0-9._/-]+$")
+]
+_Name = Annotated[str, StringConstraints(pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$")]
+_Namespace = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+_Version = Annotated[str, StringConstraints(pattern=r"^([0-9]+[.][0-9]+[.][0-9]+)?$")]
+_Place = Annotated[
+    str,
+    StringConstraints(
+        max_length=1024,
+        pattern=r"^((pvc|s3)://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[^@?#]*)?)?$",
+    ),
+]
+_Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class PullPolicy(StrEnum):
+    """When a node pulls an image."""
+
+    ALWAYS = "Always"
+    IF_NOT_PRESENT = "IfNotPresent"
+    NEVER = "Never"
+
+
+class LogLevel(StrEnum):
+    """What the operator logs."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
+class Image(ApiModel):
+    """An image that is named in parts."""
+
+    repository: _Repository
+    """Name of the image, with its registry and without a tag."""
+    tag: _Tag = VERSION
+    """Its tag."""
+    digest: _Digest = ""
+    """Its digest, `sha256:…`. With it nodes pull exactly this image, whatever the tag says."""
+
+    def reference(self) -> str:
+        """Return the image as pods name it."""
+        return f"{self.repository}:{self.tag}{f'@{self.digest}' if self.digest else ''}"
+
+
+class OperatorImage(Image):
+    """The image of the operator."""
+
+    repository: _Repository = "trimtab-operator"
+    """Name of the operator's image, with its registry and without a tag."""
+    pull_policy: PullPolicy = PullPolicy.IF_NOT_PRESENT
+    """When nodes pull it: Always, IfNotPresent or Never."""
+
+
+class TrainerImage(Image):
+    """The image of Ray's pods."""
+
+    repository: _Repository = "trimtab-trainer"
+    """Image of Ray's pods where a job names none, with its registry and without a tag."""
+
+
+class Definitions(ApiModel):
+    """What happens to the definition of OptimizationJob."""
+
+    install: bool = True
+    """Install and upgrade the definition of OptimizationJob. Without it, apply `crds/` yourself."""
+    keep: bool = True
+    """Leave the definition at uninstallation. Without it all jobs are deleted with it."""
+
+
+class NetworkPolicyValues(ApiModel):
+    """Who may reach the operator, and whom it may reach."""
+
+    enabled: bool = True
+    """Refuse connections to the operator; the probes of its own node still reach it."""
+    api_server_ports: Annotated[tuple[_Port, ...], Field(max_length=8)] = ()
+    """Ports of the API server's endpoints. With them it connects to these and DNS only."""
+
+
+class DisruptionBudget(ApiModel):
+    """Whether the operator may be evicted."""
+
+    enabled: bool = False
+    """Make a PodDisruptionBudget. Jobs go on while the operator moves, so none is needed."""
+    max_unavailable: Annotated[int, Field(ge=0, le=1)] = 1
+    """How many operators an eviction may take away; 0 keeps nodes with it from being drained."""
+
+
+class ChartValues(ApiModel):
+    """All values."""
+
+    image: OperatorImage = OperatorImage()
+    """Image of the operator."""
+    trainer_image: TrainerImage = TrainerImage()
+    """Image of Ray's pods."""
+    image_pull_secrets: Annotated[tuple[SecretRef, ...], Field(max_length=8)] = ()
+    """Secrets with which the operator's image is pulled, as `name: …`. Jobs have their own."""
+    watch_namespaces: Annotated[
+        tuple[_Namespace, ...], Field(max_length=64, json_schema_extra={"uniqueItems": True})
+    ] = ()
+    """Existing namespaces whose jobs are run and where it has its rights; empty = all."""
+    log_level: LogLevel = LogLevel.INFO
+    """Least severe level that is logged: DEBUG, INFO, WARNING or ERROR."""
+    storage_uri: _Place = ""
+    """Storage of jobs that name none, `s3://…` or `pvc://…`. Empty means that every job must."""
+    ray_version: _Version = ""
+    """Version of Ray in the trainer's image. Empty means that of this release."""
+    crds: Definitions = Definitions()
+    """The definition of OptimizationJob."""
+    resources: Resources = Resources(
+        limits={"memory": "512Mi"}, requests={"cpu": "100m", "memory": "160Mi"}
+    )
+    """Resources of the operator. It needs no limit on the CPU."""
+    node_selector: NodeSelector = Field(default_factory=dict)
+    """Labels of the nodes on which the operator may run."""
+    tolerations: Tolerations = ()
+    """Taints of nodes that do not keep the operator away."""
+    priority_class_name: _Name = ""
+    """PriorityClass of the operator."""
+    pod_annotations: Annotated[dict[str, str], Field(max_length=64)] = Field(default_factory=dict)
+    """Annotations of the operator's pod."""
+    network_policy: NetworkPolicyValues = NetworkPolicyValues()
+    """NetworkPolicy of the operator."""
+    pod_disruption_budget: DisruptionBudget = DisruptionBudget()
+    """PodDisruptionBudget of the operator."""
