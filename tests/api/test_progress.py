@@ -9,12 +9,16 @@ from hypothesis import strategies as st
 
 from progress_builder import make_event, make_progress, make_target_report
 from schema_documents import any_json
+from trimtab_api.margins import LimitKind
 from trimtab_api.progress import (
     ENTRY_LIMIT,
     PROGRESS_LIMIT,
     CandidateSummary,
     Control,
     Counters,
+    GpuSaving,
+    LastTrial,
+    LimitMargin,
     ProgressReport,
     RunningTrial,
     StageEntry,
@@ -32,13 +36,15 @@ from trimtab_api.v1alpha1.status import (
     BestTrial,
     FailureClass,
     FailureCount,
+    GpuSeconds,
     ParameterValue,
     StageStatus,
+    TrialState,
 )
 
 LONG = "m" * 256
 FIGURE = -0.12345678901234567
-NAMES = [f"{index}{'t' * 19}" for index in range(8)]
+NAMES = [f"{'t' * 19}{index}" for index in range(8)]
 MEASURED = (
     "size_mib",
     "size_compressed_mib",
@@ -79,6 +85,16 @@ def make_worst_candidate(index: int) -> CandidateSummary:
     )
 
 
+def make_worst_margins() -> tuple[LimitMargin, ...]:
+    return tuple(
+        LimitMargin(
+            metric=f"{'n' * 61}{index:02d}", target=name, limit=LimitKind.MIN_GAIN, value=FIGURE
+        )
+        for index in range(16)
+        for name in NAMES
+    )
+
+
 def make_worst_report() -> ProgressReport:
     """Return a report with every list full and every string at its bound."""
     figures = {f"{index:02d}{'n' * 61}": FIGURE for index in range(METRICS_LIMIT)}
@@ -110,7 +126,18 @@ def make_worst_report() -> ProgressReport:
             RunningTrial(slot=slot, trial=slot, metrics=dict.fromkeys("abcd", FIGURE))
             for slot in range(16)
         ),
-        counters=Counters(stage_seconds=dict.fromkeys(STAGE_ORDER, FIGURE)),
+        last_trial=LastTrial(
+            trial=9999,
+            state=TrialState.SUCCEEDED,
+            metrics={f"{index:02d}{'n' * 61}": FIGURE for index in range(16)},
+        ),
+        hypervolume=FIGURE,
+        margins=make_worst_margins(),
+        gpu_seconds=GpuSeconds(used=FIGURE, saved=FIGURE),
+        counters=Counters(
+            stage_seconds=dict.fromkeys(STAGE_ORDER, FIGURE),
+            gpu_seconds_saved=dict.fromkeys(GpuSaving, FIGURE),
+        ),
         events=tuple(make_event(index, LONG) for index in range(20)),
     )
 
@@ -171,6 +198,22 @@ def test_trials_in_progress_and_events_go_first() -> None:
     assert read.best == small
 
 
+def test_margins_and_the_last_trial_go_before_what_people_read() -> None:
+    worst = make_worst_report()
+    report = make_progress(
+        margins=worst.margins, last_trial=worst.last_trial, gpu_seconds=worst.gpu_seconds
+    )
+    read = parse_progress(render_progress(report))
+    assert (read.margins, read.last_trial) == (report.margins, report.last_trial)
+    baseline = make_worst_candidate(0).metrics
+    full = report.model_copy(
+        update={"baseline": BaselineStatus(metrics=baseline), "best": worst.best}
+    )
+    read = parse_progress(render_progress(full))
+    assert (read.running, read.margins, read.last_trial) == ((), (), None)
+    assert (read.best, read.gpu_seconds) == (full.best, full.gpu_seconds)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -205,6 +248,15 @@ def test_f44_what_is_no_report_is_refused(text: str, words: str) -> None:
         ({"outcome": {"result": "Maybe"}}, "outcome.result: must be Succeeded, Failed or Stopped"),
         ({"stages": [{"name": "prune"}] * 2}, "stages: must name each entry once"),
         ({"targets": [{"name": "a"}] * 2}, "targets: must name each entry once"),
+        (
+            {"margins": [{"metric": "a b", "target": "t", "limit": "max", "value": 1}]},
+            "margins[0].metric: ",
+        ),
+        (
+            {"margins": [{"metric": "a", "target": "t", "limit": "most", "value": 1}]},
+            "limit: must be",
+        ),
+        ({"lastTrial": {"trial": 1, "state": "Odd"}}, "lastTrial.state: must be"),
         ({"running": [{"slot": 0, "trial": 0}] * 17}, "running: must have at most 16 entries"),
     ],
 )
@@ -232,7 +284,7 @@ def test_f44_strings_are_cleaned_wherever_they_stand() -> None:
 
 
 def test_fields_of_a_later_version_are_ignored() -> None:
-    later = edit(hypervolume=0.5, best={"trial": 1, "value": 0.5, "seed": 3})
+    later = edit(temperature=0.5, best={"trial": 1, "value": 0.5, "seed": 3})
     read = parse_progress(later)
     assert read.best == BestTrial(trial=1, value=0.5)
 

@@ -13,6 +13,7 @@ from trimtab_api.v1alpha1.status import (
     Condition,
     FailureClass,
     FailureCount,
+    GpuSeconds,
     JobState,
     MetricMap,
     ParameterValue,
@@ -129,6 +130,7 @@ def make_worst_status() -> Status:
             speedup=FIGURE,
             artifact=PATH,
         ),
+        gpu_seconds=GpuSeconds(used=1e12, saved=1e12),
         precision=PrecisionStatus(dtype="bf16", emulated=True, loss_scale=65536.0),
         failures=tuple(
             FailureCount(failure_class=kind, count=9999, last_message=LONG) for kind in FailureClass

@@ -31,6 +31,7 @@ SAME = (
     "stages",
     "result",
     "precision",
+    "gpu_seconds",
     "failures",
 )
 PI = {"name": "pi", "profile": "cpu-edge", "nodeSelector": {"kubernetes.io/arch": "arm64"}}

@@ -58,6 +58,7 @@ def summarize_run(parts: ReportParts) -> ProgressReport:
             ),
         ),
         precision=status.precision,
+        gpu_seconds=status.gpu_seconds,
         failures=status.failures,
         running=(RunningTrial(slot=0, trial=12, epoch=3, epochs=12, metrics={"accuracy": 0.9}),),
         events=(make_event(1, "trial 3 is the best"),),

@@ -30,6 +30,7 @@ from trimtab_api.v1alpha1.job import OptimizationJob
 from trimtab_api.v1alpha1.status import (
     BudgetStatus,
     FailureClass,
+    GpuSeconds,
     PrecisionStatus,
     StageStatus,
     TrialState,
@@ -96,6 +97,7 @@ class ReportParts:
     had_problem: bool = False
     extended: bool = False
     precision: PrecisionStatus = field(default_factory=lambda: PrecisionStatus(dtype="fp32"))
+    gpu_seconds: GpuSeconds | None = None
     devices: dict[str, TargetDevice] = field(default_factory=lambda: {TARGET: TargetDevice.CPU})
     warnings: tuple[str, ...] = ()
 
@@ -167,6 +169,7 @@ class ReportParts:
             if baseline and self.has_budget
             else None,
             precision=self.precision,
+            gpu_seconds=self.gpu_seconds,
             failure=self.failure,
             problem=self.problem,
             had_problem=self.had_problem,
@@ -267,6 +270,7 @@ def make_parts() -> ReportParts:
         candidates=[make_candidate(name) for name in CANDIDATES],
         stages=_complete_stages(best),
         budget_spent={"prune": 0.0037, "quantize": 0.0037},
+        gpu_seconds=GpuSeconds(used=120.5, saved=30.25),
     )
 
 

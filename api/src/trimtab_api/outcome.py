@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from trimtab_api.defaults import DETECTED_PROFILE, expand_spec
+from trimtab_api.margins import MOST_MARGINS, LimitMargin, list_margins
 from trimtab_api.metrics import metric_key
 from trimtab_api.progress import OutcomeResult, ProgressReport, TargetReport
 from trimtab_api.reports import BaselineReport, CandidateReport, TrialReport
@@ -33,6 +34,7 @@ from trimtab_api.v1alpha1.status import (
     Condition,
     FailureClass,
     FailureCount,
+    GpuSeconds,
     JobState,
     ParameterValue,
     PrecisionStatus,
@@ -42,7 +44,7 @@ from trimtab_api.v1alpha1.status import (
     TrialState,
 )
 
-__all__ = ["RunFacts", "best_trial", "build_status", "summarize_report"]
+__all__ = ["RunFacts", "best_trial", "build_status", "measure_margins", "summarize_report"]
 
 # More than any machine has: what a target's Job uses is bounded where it runs.
 _ANY_CORES = 1024
@@ -67,6 +69,7 @@ class RunFacts:
     candidates: Sequence[CandidateReport] = ()
     budget: BudgetStatus | None = None
     precision: PrecisionStatus | None = None
+    gpu_seconds: GpuSeconds | None = None
     failure: tuple[FailedReason, str] | None = None
     """Why the job failed; None while it did not."""
     problem: tuple[DegradedReason, str] | None = None
@@ -128,11 +131,7 @@ def summarize_report(
         return summarize_figures(_figures_before(expanded), now)
     baseline = _add_measured(report.baseline, targets) if report.baseline else None
     primary = expanded.objectives[0].metric
-    candidates = [
-        _complete(entry.restore(), targets)
-        for entry in report.candidates
-        if primary in entry.metrics
-    ]
+    candidates = _restore(report, targets, primary)
     known = {entry.name: entry for entry in report.stages}
     succeeded = report.outcome is not None and report.outcome.result is OutcomeResult.SUCCEEDED
     figures = Figures(
@@ -145,6 +144,7 @@ def summarize_report(
         budget=report.budget,
         candidates=[_judge_again(entry, baseline, expanded) for entry in candidates],
         precision=report.precision,
+        gpu_seconds=report.gpu_seconds,
         failures=report.failures,
         finished=finished,
         places=_find_places(expanded, report, targets),
@@ -154,6 +154,32 @@ def summarize_report(
     )
     summary = summarize_figures(figures, now)
     return summary if finished else summary.model_copy(update={"message": report.message})
+
+
+def measure_margins(
+    spec: Spec, report: ProgressReport, targets: Mapping[str, TargetReport]
+) -> tuple[LimitMargin, ...]:
+    """Return the distance of each target's pick to its limits.
+
+    The driver tells those of the targets that it measured; the others follow from their own Jobs.
+
+    Args:
+        spec: As in `summarize_report`.
+        report: The last good one.
+        targets: As in `summarize_report`.
+    """
+    told = tuple(margin for margin in report.margins if margin.target not in targets)
+    if not targets or report.baseline is None:
+        return told
+    profile = report.profile or DETECTED_PROFILE
+    expanded = expand_spec(spec, cores=_ANY_CORES, detected=profile)
+    own = list_margins(
+        _restore(report, targets, expanded.objectives[0].metric),
+        _add_measured(report.baseline, targets).metrics,
+        expanded,
+        [target for target in expanded.targets if target.name in targets],
+    )
+    return (*told, *own)[:MOST_MARGINS]
 
 
 def best_trial(trials: Sequence[TrialReport], spec: Spec) -> BestTrial | None:
@@ -197,6 +223,7 @@ def _gather(facts: RunFacts) -> Figures:
         budget=facts.budget,
         candidates=facts.candidates,
         precision=facts.precision,
+        gpu_seconds=facts.gpu_seconds,
         failures=tuple(_count_failures(facts.trials)),
         finished=facts.finished,
         places={target.name: _local_place(facts, target) for target in facts.spec.targets},
@@ -294,9 +321,20 @@ def _figures_before(spec: Spec) -> Figures:
         budget=None,
         candidates=(),
         precision=None,
+        gpu_seconds=None,
         failures=(),
         finished=False,
     )
+
+
+def _restore(
+    report: ProgressReport, targets: Mapping[str, TargetReport], primary: str
+) -> list[CandidateReport]:
+    return [
+        _complete(entry.restore(), targets)
+        for entry in report.candidates
+        if primary in entry.metrics
+    ]
 
 
 def _add_measured(baseline: BaselineStatus, targets: Mapping[str, TargetReport]) -> BaselineStatus:

@@ -1,8 +1,9 @@
 """The candidates that are worth a look: the Pareto front over what a job asks for. Pure.
 
-Called by `summary` for the status.
+Called by `summary` for the status, and by the trainer for the report.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from trimtab_api.metrics import KNOWN_METRICS, MetricScope, metric_key
@@ -12,7 +13,10 @@ from trimtab_api.v1alpha1.goals import Direction
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_api.v1alpha1.status import ParetoPoint
 
-__all__ = ["find_front"]
+__all__ = ["find_front", "measure_hypervolume"]
+
+# How far a point may reach in each metric, where the dense model reaches 1.
+_FARTHEST = 2.0
 
 
 def find_front(
@@ -44,6 +48,48 @@ def find_front(
         )
         for candidate in front
     )
+
+
+def measure_hypervolume(
+    front: Sequence[ParetoPoint], baseline: Mapping[str, float], spec: Spec
+) -> float | None:
+    """Return the quality of a front in one figure: 1 where it is the dense model alone.
+
+    It is the volume that the points dominate. In a metric to maximize a point reaches as far as
+    its share of the baseline's value, in one to minimize as far as 2 less that share; nothing
+    reaches farther than 2, and what is twice as bad as the baseline counts nothing.
+
+    Args:
+        front: As `find_front` returns it.
+        baseline: Metrics of the dense model.
+        spec: The job.
+
+    Returns:
+        The volume; None where no metric of the front can be compared with the baseline.
+    """
+    keys = [key for key in front[0].metrics if baseline.get(key, 0.0) > 0] if front else []
+    if not keys:
+        return None
+    boxes = [
+        tuple(_reach(key, point.metrics[key] / baseline[key], spec) for key in keys)
+        for point in front
+    ]
+    return _unite(boxes)
+
+
+def _reach(key: str, share: float, spec: Spec) -> float:
+    direction = metric_direction(key.partition("@")[0], spec.objectives)
+    reach = share if direction is Direction.MAXIMIZE else _FARTHEST - share
+    return min(max(reach, 0.0), _FARTHEST)
+
+
+def _unite(boxes: Sequence[Sequence[float]]) -> float:
+    """Return the volume of boxes that share a corner, by what each adds to those after it."""
+    if not boxes:
+        return 0.0
+    first, *rest = boxes
+    shared = [tuple(map(min, first, other)) for other in rest]
+    return math.prod(first) - _unite(shared) + _unite(rest)
 
 
 def _list_keys(spec: Spec) -> Iterator[tuple[str, int]]:

@@ -14,6 +14,7 @@ from pydantic import Field, StringConstraints
 from trimtab_api.candidates import CandidateSummary
 from trimtab_api.events import EventReason, EventType
 from trimtab_api.labels import KEY_CONTROL, KEY_PROGRESS
+from trimtab_api.margins import MOST_MARGINS, LimitMargin
 from trimtab_api.metrics import round_figure
 from trimtab_api.stages import StageName
 from trimtab_api.techniques import MOST_CANDIDATES
@@ -27,12 +28,14 @@ from trimtab_api.v1alpha1.status import (
     BudgetStatus,
     FailureClass,
     FailureCount,
+    GpuSeconds,
     Message,
     MetricMap,
     PrecisionStatus,
     StageStatus,
     TargetStatus,
     TrialCounts,
+    TrialState,
 )
 
 __all__ = [
@@ -42,6 +45,9 @@ __all__ = [
     "CandidateSummary",
     "Control",
     "Counters",
+    "GpuSaving",
+    "LastTrial",
+    "LimitMargin",
     "Outcome",
     "OutcomeResult",
     "Problem",
@@ -122,6 +128,28 @@ class Problem(ApiModel):
     )
 
 
+class GpuSaving(StrEnum):
+    """Why time of a GPU was not needed."""
+
+    EARLY_STOPPING = "EarlyStopping"
+    """A trial that would not win was stopped."""
+    STATIC_CONSTRAINT = "StaticConstraint"
+    """A trial past a limit that is known before training was not trained."""
+    CACHE = "Cache"
+    """What was trained before was taken."""
+
+
+class LastTrial(ApiModel):
+    """The trial that ended last."""
+
+    trial: Count
+    """Its number, counted from 0."""
+    state: TrialState
+    """How it ended."""
+    metrics: Annotated[dict[str, float], Field(max_length=16)] = Field(default_factory=dict)
+    """On the validation split, objectives first."""
+
+
 class RunningTrial(ApiModel):
     """A trial in progress."""
 
@@ -159,7 +187,7 @@ class Counters(ApiModel):
         default_factory=dict
     )
     """Time spent per stage."""
-    gpu_seconds_saved: Annotated[dict[str, float], Field(max_length=3)] = Field(
+    gpu_seconds_saved: Annotated[dict[GpuSaving, float], Field(max_length=3)] = Field(
         default_factory=dict
     )
     """GPU time that was not needed, by EarlyStopping, StaticConstraint and Cache."""
@@ -210,10 +238,18 @@ class ProgressReport(ApiModel):
     """Where targets were measured by the driver: name, node, device and proxy."""
     precision: PrecisionStatus | None = None
     """Precision of training."""
+    gpu_seconds: GpuSeconds | None = None
+    """Time of GPUs; absent where none is used."""
     failures: Annotated[tuple[FailureCount, ...], Field(max_length=7)] = ()
     """Failed trials by class."""
     running: Annotated[tuple[RunningTrial, ...], Field(max_length=16)] = ()
     """Trials in progress."""
+    last_trial: LastTrial | None = None
+    """The trial that ended last."""
+    hypervolume: float | None = None
+    """Quality of the Pareto front; 1 = that of the dense model alone."""
+    margins: Annotated[tuple[LimitMargin, ...], Field(max_length=MOST_MARGINS)] = ()
+    """Distance to each limit, of what would ship for each target that the driver measured."""
     counters: Counters = Field(default_factory=Counters)
     """Totals over all attempts."""
     events: Annotated[tuple[ReportEvent, ...], Field(max_length=20)] = ()
@@ -314,8 +350,8 @@ def parse_control(text: str) -> Control:
 def render_progress(report: ProgressReport) -> str:
     """Return the report as key progress.json, without as many details as it takes to fit.
 
-    Trials in progress and events go first, then figures that the stored report has in full. What
-    the picks of targets need goes last, and what tells the operator how the driver is, never.
+    Trials in progress, events and margins go first, then figures that the stored report has in
+    full. What the picks of targets need goes last, and how the driver is, never.
     """
     cuts = _iter_cuts()
     while len(text := _dump(report)) > PROGRESS_LIMIT:
@@ -334,6 +370,7 @@ def _iter_cuts() -> Iterator[Callable[[ProgressReport], ProgressReport]]:
     """Yield what takes details away, the most expendable first."""
     yield lambda report: report.model_copy(update={"running": ()})
     yield lambda report: report.model_copy(update={"events": ()})
+    yield lambda report: report.model_copy(update={"margins": (), "last_trial": None})
     yield _empty_stages
     yield _empty_best
     yield _round_figures

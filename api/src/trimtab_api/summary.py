@@ -23,6 +23,7 @@ from trimtab_api.v1alpha1.status import (
     BudgetStatus,
     Condition,
     FailureCount,
+    GpuSeconds,
     PrecisionStatus,
     ResultStatus,
     StageStatus,
@@ -63,6 +64,7 @@ class Figures:
     budget: BudgetStatus | None
     candidates: Sequence[CandidateReport]
     precision: PrecisionStatus | None
+    gpu_seconds: GpuSeconds | None
     failures: tuple[FailureCount, ...]
     finished: bool
     """Whether all stages ended and no target is measured any more."""
@@ -99,6 +101,7 @@ def summarize_figures(figures: Figures, now: str) -> Status:
         ),
         result=_result(figures, picks[0]) if picks else None,
         precision=figures.precision,
+        gpu_seconds=figures.gpu_seconds,
         failures=figures.failures,
     )
 

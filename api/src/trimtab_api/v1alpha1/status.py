@@ -24,6 +24,7 @@ __all__ = [
     "Condition",
     "FailureClass",
     "FailureCount",
+    "GpuSeconds",
     "JobState",
     "Message",
     "MetricMap",
@@ -279,6 +280,15 @@ class FailureCount(ApiModel):
     """What the last one said."""
 
 
+class GpuSeconds(ApiModel):
+    """Time of GPUs, in seconds of one, over all attempts."""
+
+    used: float
+    """Held by trials that ended, by training and by pruning."""
+    saved: float
+    """Not needed, by what a trial took on average when it was saved."""
+
+
 class ClusterStatus(ApiModel):
     """The Ray cluster of the current attempt."""
 
@@ -339,5 +349,7 @@ class Status(ApiModel):
     """What ships for the first target."""
     precision: PrecisionStatus | None = None
     """Precision of training."""
+    gpu_seconds: GpuSeconds | None = None
+    """Time of GPUs; absent where none is used."""
     failures: Annotated[tuple[FailureCount, ...], Field(max_length=7)] = ()
     """Failed trials by class."""
