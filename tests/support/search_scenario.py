@@ -71,6 +71,11 @@ class MutingExecutor(AbstractExecutor):
     def workers_per_slot(self) -> int:
         return 1
 
+    @property
+    @override
+    def gpus_per_slot(self) -> float:
+        return 0.0
+
     @override
     def submit(self, slot: int, work: WorkFunction, /, **arguments: object) -> None:
         self._inner.submit(slot, work, **arguments)

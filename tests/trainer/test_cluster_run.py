@@ -80,7 +80,12 @@ def make_job(trials: int = 2) -> OptimizationJob:
     """Return a job whose last target is placed on a node of its own."""
     edge = {"name": "edge", "profile": "cpu-edge", "threads": 1}
     placed = {**edge, "name": "arm", "nodeSelector": {"kubernetes.io/arch": "arm64"}}
-    return make_search_job(search={"numTrials": trials}, targets=[edge, placed], cluster=ONE_WORKER)
+    return make_search_job(
+        search={"numTrials": trials},
+        targets=[edge, placed],
+        cluster=ONE_WORKER,
+        constraints=[{"metric": "size_mib", "max": 100}],
+    )
 
 
 def test_f39_an_attempt_is_whole_and_the_next_one_runs_nothing_twice(tmp_path: Path) -> None:
@@ -94,6 +99,12 @@ def test_f39_an_attempt_is_whole_and_the_next_one_runs_nothing_twice(tmp_path: P
     assert [target.name for target in first.targets] == ["edge"]
     assert not any(key.endswith("p50_ms@arm") for key in first.candidates[0].metrics)
     assert "size_mib@arm" in first.candidates[0].metrics
+    ((target, margin),) = [(entry.target, entry.value) for entry in first.margins]
+    assert (target, 99 < margin < 100) == ("edge", True)
+    assert first.hypervolume is not None
+    assert first.last_trial is not None
+    assert first.last_trial.metrics.keys() >= {"accuracy", "loss"}
+    assert first.gpu_seconds is None  # there is no GPU
 
     assert attempts.run(2) is DriverExit.DONE
     assert attempts.trials(2) == attempts.trials(1) == [0, 1]

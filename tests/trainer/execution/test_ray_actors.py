@@ -149,6 +149,7 @@ def test_a_team_shares_the_slots_threads_and_has_a_gpu_each(executor: RayExecuto
     assert [member["rank"] for member in seen] == [0, 1]
     assert [member["threads"] for member in seen] == [1, 1]
     assert {member["gpus"] for member in seen} == {"0", "1"}
+    assert executor.gpus_per_slot == 2
     assert len({member["pid"] for member in seen}) == 2
 
 

@@ -3,7 +3,9 @@
 from datetime import UTC, datetime
 
 from report_builder import make_report
+from trimtab_api.margins import LimitKind, LimitMargin
 from trimtab_api.progress import (
+    GpuSaving,
     Outcome,
     OutcomeResult,
     ProgressReport,
@@ -154,6 +156,38 @@ def test_counters_are_read_from_the_study_so_that_they_hold_over_attempts() -> N
     counters = build(view).counters
     assert counters.retries == {FailureClass.NODE_LOST: 2}
     assert counters.stage_seconds == {StageName.SEARCH: 90.0}
+
+
+def test_the_last_trial_is_told_with_its_objectives_first() -> None:
+    trial = REPORT.trials[0]
+    metrics = {**{f"own_{index:02d}": 0.5 for index in range(20)}, "accuracy": 0.75}
+    last = trial.model_copy(update={"number": 9, "metrics": metrics})
+    view = make_view(report=None)
+    view.take(Snapshot(REPORT.status, [trial, last]))
+    told = build(view).last_trial
+    assert told is not None
+    assert (told.trial, told.state, len(told.metrics)) == (9, last.state, 16)
+    assert next(iter(told.metrics)) == "accuracy"
+    assert build(make_view(report=None)).last_trial is None
+
+
+def test_the_loss_scale_of_a_running_trial_is_told_and_its_objective_is_not_cut_off() -> None:
+    metrics = dict.fromkeys("abcdef", 0.5) | {"accuracy": 0.75}
+    view = make_view(TrialProgress(3, 0, 1, 5, metrics, 0.0, 65536.0))
+    (running,) = build(view).running
+    assert running.loss_scale == 65536.0
+    assert running.metrics["accuracy"] == 0.75
+
+
+def test_what_the_run_measured_of_itself_is_passed_on() -> None:
+    margin = LimitMargin(metric="accuracy", target="edge", limit=LimitKind.MAX_DROP, value=0.5)
+    saved = {GpuSaving.CACHE: 3.0}
+    view = make_view(report=None)
+    view.take(Snapshot(REPORT.status, margins=[margin], hypervolume=1.5, gpu_saved=saved))
+    report = build(view)
+    assert (report.margins, report.hypervolume) == ((margin,), 1.5)
+    assert report.counters.gpu_seconds_saved == saved
+    assert report.gpu_seconds == REPORT.status.gpu_seconds
 
 
 def test_stages_that_ended_have_an_entry_of_their_own() -> None:

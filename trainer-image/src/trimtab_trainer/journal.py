@@ -5,12 +5,15 @@ depends on, tells the reporter, and writes report.json and report.html. It decid
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trimtab_api.explanation import explain_choices
+from trimtab_api.margins import list_margins
 from trimtab_api.outcome import RunFacts, build_status
+from trimtab_api.pareto import find_front, measure_hypervolume
 from trimtab_api.reports import ChoiceReport, NumericsReport, RunReport
 from trimtab_api.stages import STAGE_ORDER, StageName, StageReason, StageState
 from trimtab_api.texts import shorten
@@ -18,6 +21,7 @@ from trimtab_api.v1alpha1.conditions import DegradedReason, FailedReason
 from trimtab_api.v1alpha1.status import PrecisionStatus, StageStatus, TargetStatus
 from trimtab_trainer.errors import ExportFailedError, TrainerError
 from trimtab_trainer.reporting._base import StageEnded, StageStarted
+from trimtab_trainer.reporting.gpu_time import GpuTime, measure_gpu_time
 from trimtab_trainer.reporting.html import render_html
 from trimtab_trainer.run_clock import RunClock
 from trimtab_trainer.stages._base import AbstractStage, Facts, Run, StageResult
@@ -179,6 +183,8 @@ class Journal:
     def look(self) -> Snapshot:
         """Return what is known now, without the details that only the report has."""
         run = self._run
+        baseline, spec, gpu_time = _metrics_of(run), run.spec, self._measure_gpu_time()
+        front = find_front(run.candidates, baseline, spec)
         return Snapshot(
             status=build_status(self._gather_facts()),
             trials=tuple(run.trials),
@@ -188,6 +194,19 @@ class Journal:
                 for name, device in run.devices.items()
                 if run.measured
             ),
+            margins=list_margins(run.candidates, baseline, spec, run.targets_here),
+            hypervolume=measure_hypervolume(front, baseline, spec),
+            gpu_saved=gpu_time.saved if gpu_time else {},
+        )
+
+    def _measure_gpu_time(self) -> GpuTime | None:
+        run = self._run
+        return measure_gpu_time(
+            run.executor.gpus_per_slot,
+            run.trials,
+            tuple(self._stages.values()),
+            cached=run.cached_trials,
+            training=run.training,
         )
 
     @property
@@ -246,7 +265,7 @@ class Journal:
         )
 
     def _gather_facts(self) -> RunFacts:
-        run = self._run
+        run, gpu_time = self._run, self._measure_gpu_time()
         return RunFacts(
             spec=run.spec,
             attempt=run.context.attempt,
@@ -258,6 +277,7 @@ class Journal:
             candidates=tuple(run.candidates),
             budget=run.ledger.status() if run.ledger else None,
             precision=_sum_up_precision(run, run.facts) if run.facts else None,
+            gpu_seconds=gpu_time.summarize() if gpu_time else None,
             problem=_describe(run.trouble.current),
             had_problem=run.trouble.last is not None,
             extended=self._extends,
@@ -268,6 +288,10 @@ class Journal:
             devices=run.devices,
             proxy=run.context.is_local,
         )
+
+
+def _metrics_of(run: Run) -> Mapping[str, float]:
+    return run.baseline.metrics if run.baseline else {}
 
 
 def _sum_up_precision(run: Run, facts: Facts) -> PrecisionStatus:

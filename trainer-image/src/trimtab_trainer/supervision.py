@@ -5,12 +5,14 @@ from what the operator wrote; locally nobody watches.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import final
 
 from typing_extensions import override
 
+from trimtab_api.margins import LimitMargin
+from trimtab_api.progress import GpuSaving
 from trimtab_api.reports import CandidateReport, TrialReport
 from trimtab_api.v1alpha1.status import Status, TargetStatus
 
@@ -43,6 +45,12 @@ class Snapshot:
     """Every exported model."""
     measured: Sequence[TargetStatus] = ()
     """Where targets got their final figures; empty before that."""
+    margins: Sequence[LimitMargin] = ()
+    """Of what would ship now for each target that is measured here."""
+    hypervolume: float | None = None
+    """Quality of the Pareto front."""
+    gpu_saved: Mapping[GpuSaving, float] = field(default_factory=dict)
+    """Seconds of one GPU that were not needed."""
 
 
 class AbstractSupervisor(ABC):

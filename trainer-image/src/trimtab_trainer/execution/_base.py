@@ -90,6 +90,11 @@ class AbstractExecutor(ABC):
     def workers_per_slot(self) -> int:
         """Return how many processes a team has."""
 
+    @property
+    @abstractmethod
+    def gpus_per_slot(self) -> float:
+        """Return how many GPUs the processes of a slot hold together; a share counts as such."""
+
     @abstractmethod
     def submit(self, slot: int, work: WorkFunction, /, **arguments: object) -> None:
         """Start work in the first process of an idle slot.

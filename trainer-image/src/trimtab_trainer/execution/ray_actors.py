@@ -151,6 +151,11 @@ class RayExecutor(AbstractExecutor):
     def workers_per_slot(self) -> int:
         return len(self._actors[0])
 
+    @property
+    @override
+    def gpus_per_slot(self) -> float:
+        return self._gpu_share * self.workers_per_slot
+
     @override
     def submit(self, slot: int, work: WorkFunction, /, **arguments: object) -> None:
         self._require_idle(slot)

@@ -109,6 +109,8 @@ class TrialProgress:
     """Of the last epoch that ended; empty before the first."""
     fraction: float = 0.0
     """How much of the epoch after `epoch` is done, 0…1."""
+    loss_scale: float | None = None
+    """Of the last epoch that ended; absent where the loss is not scaled."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ due. It keeps little itself: what a snapshot has is taken from it, so that nothi
 """
 
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import final
@@ -14,6 +14,7 @@ from trimtab_api.candidates import summarize_candidate
 from trimtab_api.defaults import DETECTED_PROFILE
 from trimtab_api.progress import (
     Counters,
+    LastTrial,
     Outcome,
     Problem,
     ProgressReport,
@@ -21,11 +22,10 @@ from trimtab_api.progress import (
     RunningTrial,
     StageEntry,
 )
-from trimtab_api.reports import TrialReport
 from trimtab_api.stages import StageName, StageState
 from trimtab_api.texts import shorten
 from trimtab_api.v1alpha1.job import Spec
-from trimtab_api.v1alpha1.status import StageStatus, Status, TrialState
+from trimtab_api.v1alpha1.status import Status, TrialState
 from trimtab_trainer.reporting._base import (
     Event,
     ProblemRaised,
@@ -39,6 +39,7 @@ from trimtab_trainer.reporting._base import (
     TrialProgress,
     TrialStarted,
 )
+from trimtab_trainer.reporting.gpu_time import measure_stage
 from trimtab_trainer.reporting.report_events import describe_for_people
 from trimtab_trainer.supervision import Snapshot
 
@@ -47,6 +48,7 @@ __all__ = ["Identity", "ProgressView"]
 _MOST_EVENTS = 20
 _MOST_RUNNING = 16
 _MOST_METRICS = 4
+_MOST_METRICS_OF_LAST = 16
 _ENDED = {StageState.SUCCEEDED, StageState.CACHED, StageState.SKIPPED, StageState.FAILED}
 
 
@@ -130,13 +132,14 @@ class ProgressView:
         match event:
             case TrialStarted(number, slot, _, epochs):
                 self._running[slot] = RunningTrial(slot=slot, trial=number, epochs=epochs)
-            case TrialProgress(number, slot, epoch, epochs, metrics):
+            case TrialProgress(number, slot, epoch, epochs, metrics, _, loss_scale):
                 self._running[slot] = RunningTrial(
                     slot=slot,
                     trial=number,
                     epoch=epoch,
                     epochs=epochs or None,
-                    metrics=dict(list(metrics.items())[:_MOST_METRICS]),
+                    metrics=self._choose(metrics, _MOST_METRICS),
+                    loss_scale=loss_scale,
                 )
             case TrialEnded(trial):
                 self._running.pop(trial.slot, None)
@@ -184,11 +187,29 @@ class ProgressView:
             stages=status.stages,
             targets=tuple(self._snapshot.measured),
             precision=status.precision,
+            gpu_seconds=status.gpu_seconds,
             failures=status.failures,
             running=tuple(running[:_MOST_RUNNING]),
-            counters=_count(status.stages, self._snapshot.trials),
+            last_trial=self._describe_last(),
+            hypervolume=self._snapshot.hypervolume,
+            margins=tuple(self._snapshot.margins),
+            counters=_count(self._snapshot),
             events=tuple(self._events),
         )
+
+    def _describe_last(self) -> LastTrial | None:
+        trials = self._snapshot.trials
+        if not trials:
+            return None
+        last = trials[-1]
+        metrics = self._choose(last.metrics, _MOST_METRICS_OF_LAST)
+        return LastTrial(trial=last.number, state=last.state, metrics=metrics)
+
+    def _choose(self, metrics: Mapping[str, float], most: int) -> dict[str, float]:
+        """Return so many metrics, those of the objectives first."""
+        first = {entry.metric for entry in self._spec.objectives} if self._spec else set()
+        names = sorted(metrics, key=lambda name: name not in first)
+        return {name: metrics[name] for name in names[:most]}
 
     def build_entries(self) -> Iterator[StageEntry]:
         """Yield the entry of each stage that ended."""
@@ -199,8 +220,9 @@ class ProgressView:
                 )
 
 
-def _count(stages: Sequence[StageStatus], trials: Sequence[TrialReport]) -> Counters:
+def _count(snapshot: Snapshot) -> Counters:
     """Return totals that can be read from the study, so that they hold over all attempts."""
+    stages, trials = snapshot.status.stages, snapshot.trials
     retries = Counter(retry.failure_class for trial in trials for retry in trial.retries)
     fallbacks = Counter(
         f"{epoch.numerics.fallback_from}:{epoch.numerics.dtype}"
@@ -209,14 +231,10 @@ def _count(stages: Sequence[StageStatus], trials: Sequence[TrialReport]) -> Coun
         if epoch.numerics is not None and epoch.numerics.fallback_from is not None
     )
     return Counters(
-        stage_seconds={stage.name: _measure(stage) for stage in stages if stage.completion_time},
+        stage_seconds={
+            stage.name: measure_stage(stage) for stage in stages if stage.completion_time
+        },
+        gpu_seconds_saved=dict(snapshot.gpu_saved),
         retries=dict(retries),
         precision_fallbacks=dict(fallbacks.most_common(16)),
     )
-
-
-def _measure(stage: StageStatus) -> float:
-    if stage.start_time is None or stage.completion_time is None:
-        return 0.0
-    start = datetime.fromisoformat(stage.start_time)
-    return max(0.0, (datetime.fromisoformat(stage.completion_time) - start).total_seconds())

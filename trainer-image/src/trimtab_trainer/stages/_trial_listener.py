@@ -74,6 +74,7 @@ class TrialListener(AbstractTrialListener):
                 count_epochs(self._run, proposal) or epoch,
                 last.metrics if last else {},
                 fraction,
+                last.numerics.loss_scale if last and last.numerics else None,
             )
         )
 
