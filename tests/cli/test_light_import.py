@@ -10,7 +10,7 @@ from command_line import WriteManifest
 
 HEAVY = {
     *("torch", "ray", "numpy", "optuna", "onnxruntime", "trimtab_trainer"),
-    *("kubernetes", "kopf", "botocore"),
+    *("kubernetes", "kopf", "botocore", "prometheus_client"),
 }
 PROGRAM = """
 import sys

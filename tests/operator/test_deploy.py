@@ -6,6 +6,7 @@ import pytest
 from kubernetes_validate import validate
 
 from trimtab_codegen.deploy import build_operator_manifests
+from trimtab_operator.settings import read_settings
 
 MANIFESTS = {manifest["kind"]: manifest for manifest in build_operator_manifests()}
 RULES: list[dict[str, Any]] = MANIFESTS["ClusterRole"]["rules"]
@@ -74,3 +75,18 @@ def test_there_is_one_operator_and_it_is_asked_whether_it_lives() -> None:
     (container,) = spec["template"]["spec"]["containers"]
     assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
     assert spec["template"]["spec"]["terminationGracePeriodSeconds"] == 30
+
+
+def test_the_metrics_are_found_where_the_operator_serves_them() -> None:
+    template = MANIFESTS["Deployment"]["spec"]["template"]
+    (container,) = template["spec"]["containers"]
+    ports = {entry["name"]: entry["containerPort"] for entry in container["ports"]}
+    environment = {entry["name"]: entry["value"] for entry in container["env"]}
+    settings = read_settings(environment)
+    assert ports == {"health": settings.health_port, "metrics": settings.metrics_port}
+    assert len(set(ports.values())) == 2
+    assert container["readinessProbe"]["tcpSocket"] == {"port": "metrics"}
+    assert template["metadata"]["annotations"] == {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(settings.metrics_port),
+    }

@@ -23,6 +23,7 @@ from trimtab_operator.reconcile.plan_settings import PlanSettings
 from trimtab_operator.reconcile.verdict import Acceptance, Phase, Plan, Problem, Refusal, Verdict
 from trimtab_operator.reconciler import Pace, Reconciler
 from trimtab_operator.resources.child_settings import ChildSettings
+from trimtab_operator.telemetry.metrics import JobBoard
 
 KEY = JobKey("team", "digits")
 SPEC = {"model": {"builtin": "mlp"}, "dataset": {"builtin": "digits"}, "stages": {"train": {}}}
@@ -75,6 +76,7 @@ class Stage:
     cache: WatchCache
     decisions: Decisions
     reconciler: Reconciler
+    board: JobBoard = field(default_factory=JobBoard)
     seconds: float = 0.0
 
     async def reconcile(self) -> float | None:
@@ -100,7 +102,7 @@ def run(scenario: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def start() -> None:
         async with serve_cluster() as cluster, open_client(cluster) as client:
-            cache = WatchCache()
+            cache, board = WatchCache(), JobBoard()
             stages: list[Stage] = []
             reconciler = Reconciler(
                 client,
@@ -108,9 +110,10 @@ def run(scenario: Any, monkeypatch: pytest.MonkeyPatch) -> None:
                 Observer(client, cache, ClaimBook(client, keep_seconds=30), storage_default=None),
                 settings=PlanSettings(children=ChildSettings(image="trainer:1")),
                 pace=Pace(status=15.0, event=300.0),
+                board=board,
                 monotonic=lambda: stages[0].seconds,
             )
-            stages.append(Stage(cluster, cache, decisions, reconciler))
+            stages.append(Stage(cluster, cache, decisions, reconciler, board))
             document = {"metadata": {"name": "digits", "namespace": "team"}, "spec": SPEC}
             cache.put(OPTIMIZATION_JOB, cluster.add(OPTIMIZATION_JOB, document))
             await scenario(stages[0])
@@ -373,5 +376,52 @@ def test_f30_what_the_server_refuses_is_an_event_with_its_words(
         words = "patch configmaps team/digits-progress: data is invalid"
         assert stage.events() == [("InvalidSpec", words)]
         assert stage.status()["message"] == words
+
+    run(scenario, monkeypatch)
+
+
+def test_f74_a_job_is_exported_from_its_first_pass_until_it_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.reconcile()
+        (page,) = stage.board.pages()
+        assert (page.namespace, page.name, page.state) == (*KEY, JobState.PENDING)
+        known = stage.cache.find(OPTIMIZATION_JOB, *KEY)
+        assert known is not None
+        stage.cache.remove(OPTIMIZATION_JOB, known)
+        await stage.reconcile()
+        assert stage.board.pages() == ()
+
+    run(scenario, monkeypatch)
+
+
+def test_a_job_that_may_not_be_written_to_is_exported_as_its_status_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.decisions.say = lambda _: Status(state=JobState.RUNNING)
+        await stage.reconcile()
+        stage.decisions.say = lambda _: None
+        await stage.reconcile()
+        (page,) = stage.board.pages()
+        assert page.state is JobState.RUNNING
+
+    run(scenario, monkeypatch)
+
+
+def test_f74_a_fault_of_the_exporter_stops_no_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def break_down(_: object) -> None:
+        raise RuntimeError("no figures")
+
+    async def scenario(stage: Stage) -> None:
+        monkeypatch.setattr(subject, "build_page", break_down)
+        stage.decisions.decide = make_missing
+        await stage.reconcile()
+        assert stage.cluster.find(CONFIG_MAP, "team", "digits-progress") is not None
+        assert stage.status()["state"] == "Pending"
+        assert stage.board.pages() == ()
 
     run(scenario, monkeypatch)

@@ -1,5 +1,7 @@
 """Settings come from the environment, and a bad one is named with its value."""
 
+from pathlib import Path
+
 import pytest
 
 from trimtab_operator.settings import SettingsError, read_settings
@@ -13,6 +15,7 @@ def test_defaults_need_only_the_image() -> None:
     assert settings.storage_uri is None
     assert settings.health_port == 8080
     assert settings.status_seconds == 15.0
+    assert settings.metrics_port == 0
 
 
 def test_one_factor_shrinks_all_times_but_that_of_a_request() -> None:
@@ -28,6 +31,26 @@ def test_namespaces_are_a_list_with_commas_and_none_means_all() -> None:
     assert read_settings(given).watch_namespaces == ("vision", "speech")
 
 
+def test_an_empty_port_of_the_metrics_turns_them_off() -> None:
+    assert read_settings({**IMAGE, "TRIMTAB_OPERATOR_METRICS_PORT": ""}).metrics_port == 0
+    assert read_settings({**IMAGE, "TRIMTAB_OPERATOR_METRICS_PORT": "8081"}).metrics_port == 8081
+
+
+def test_files_of_the_metrics_go_together() -> None:
+    prefix = "TRIMTAB_OPERATOR_METRICS_"
+    files = {f"{prefix}CERTIFICATE": "tls.crt", f"{prefix}KEY": "tls.key"}
+    ca = {f"{prefix}CLIENT_CA": "ca.crt"}
+    settings = read_settings({**IMAGE, **files, **ca})
+    assert settings.metrics_certificate == Path("tls.crt")
+    assert settings.metrics_key == Path("tls.key")
+    assert settings.metrics_client_ca == Path("ca.crt")
+    for name in files:
+        with pytest.raises(SettingsError, match="must be set together"):
+            read_settings({**IMAGE, name: "tls"})
+    with pytest.raises(SettingsError, match=r"CLIENT_CA, but got None, None and ca\.crt"):
+        read_settings({**IMAGE, **ca})
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
@@ -36,6 +59,7 @@ def test_namespaces_are_a_list_with_commas_and_none_means_all() -> None:
         ("WATCH_NAMESPACES", "vision,", "names of namespaces with commas between them but got"),
         ("WATCH_NAMESPACES", "team-*", "but got team-"),
         ("HEALTH_PORT", "70000", "must be from 1 to 65535 but got 70000"),
+        ("METRICS_PORT", "-1", "must be from 0 to 65535 but got -1"),
         ("TIME_FACTOR", "fast", "TRIMTAB_OPERATOR_TIME_FACTOR must be from 0.001 to 10.0 but got"),
         ("TIME_FACTOR", "nan", "but got nan"),
     ],

@@ -56,15 +56,17 @@ class OperatorProcess:
     settings: Mapping[str, str] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = None
     _port: int = 0
+    _metrics_port: int = 0
 
     def start(self) -> None:
         """Start it and wait until it watches."""
-        (self._port,) = find_free_ports(1)
+        self._port, self._metrics_port = find_free_ports(2)
         environment = {
             **os.environ,
             "KUBECONFIG": str(self.kubeconfig),
             "TRIMTAB_OPERATOR_TRAINER_IMAGE": "trimtab-trainer:test",
             "TRIMTAB_OPERATOR_HEALTH_PORT": str(self._port),
+            "TRIMTAB_OPERATOR_METRICS_PORT": str(self._metrics_port),
             "TRIMTAB_OPERATOR_TIME_FACTOR": str(self.time_factor),
             **self.settings,
         }
@@ -86,6 +88,22 @@ class OperatorProcess:
     def is_healthy(self) -> bool:
         """Return whether `/healthz` says that all is well."""
         return self._is_up()
+
+    @property
+    def metrics_address(self) -> tuple[str, int]:
+        """Return where it serves its metrics, since its last start."""
+        return "127.0.0.1", self._metrics_port
+
+    def scrape(self, seconds: float = _SECONDS) -> bytes:
+        """Return its metrics, as Prometheus reads them.
+
+        Raises:
+            OSError: It does not answer.
+        """
+        host, port = self.metrics_address
+        url = f"http://{host}:{port}/metrics"
+        with urllib.request.urlopen(url, timeout=seconds) as answer:
+            return bytes(answer.read())
 
     def stop(self) -> int:
         """Ask it to end, as the kubelet does, and return its exit status."""

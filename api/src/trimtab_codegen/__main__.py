@@ -23,6 +23,7 @@ from trimtab_codegen.chart import (
 )
 from trimtab_codegen.crd import PLURAL, build_crd
 from trimtab_codegen.deploy import build_deploy
+from trimtab_codegen.metrics_page import render_metrics_page
 from trimtab_codegen.reference import render_reference
 
 _ROOT = Path(__file__).parents[3]
@@ -74,6 +75,7 @@ def _render_files() -> dict[str, str]:
         "docs/reference/report.schema.json": _render_schema(
             _open_objects(RunReport.model_json_schema(by_alias=True))
         ),
+        "docs/reference/metrics.md": f"<!-- {_HEADER} -->\n\n{render_metrics_page()}",
     }
 
 

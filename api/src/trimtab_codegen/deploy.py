@@ -18,6 +18,7 @@ _NAMESPACE = "trimtab-system"
 _VALUES = ChartValues()
 _LABELS = {LABEL_NAME: NAME, "app.kubernetes.io/component": "operator"}
 _PORT = 8080
+_METRICS_PORT = 8081
 # Longer than kopf's own patience, so that it is not cut in the middle of a pass.
 _GRACE_SECONDS = 30
 
@@ -116,7 +117,13 @@ def _build_deployment() -> dict[str, Any]:
             "strategy": {"type": "Recreate"},
             "selector": {"matchLabels": dict(_LABELS)},
             "template": {
-                "metadata": {"labels": dict(_LABELS)},
+                "metadata": {
+                    "labels": dict(_LABELS),
+                    "annotations": {
+                        "prometheus.io/scrape": "true",
+                        "prometheus.io/port": str(_METRICS_PORT),
+                    },
+                },
                 "spec": {
                     "serviceAccountName": MANAGED_BY,
                     "terminationGracePeriodSeconds": _GRACE_SECONDS,
@@ -142,8 +149,12 @@ def _build_container() -> dict[str, Any]:
         "env": [
             {"name": "TRIMTAB_OPERATOR_TRAINER_IMAGE", "value": _VALUES.trainer_image.reference()},
             {"name": "TRIMTAB_OPERATOR_HEALTH_PORT", "value": str(_PORT)},
+            {"name": "TRIMTAB_OPERATOR_METRICS_PORT", "value": str(_METRICS_PORT)},
         ],
-        "ports": [{"name": "health", "containerPort": _PORT}],
+        "ports": [
+            {"name": "health", "containerPort": _PORT},
+            {"name": "metrics", "containerPort": _METRICS_PORT},
+        ],
         "startupProbe": {"httpGet": health, "periodSeconds": 5, "failureThreshold": 24},
         "livenessProbe": {
             "httpGet": health,
@@ -151,6 +162,8 @@ def _build_container() -> dict[str, Any]:
             "timeoutSeconds": 5,
             "failureThreshold": 3,
         },
+        # Unready tells that nothing can be measured; jobs go on.
+        "readinessProbe": {"tcpSocket": {"port": "metrics"}, "periodSeconds": 10},
         "resources": _VALUES.resources.model_dump(),
         "securityContext": {
             "allowPrivilegeEscalation": False,

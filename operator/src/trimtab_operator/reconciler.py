@@ -24,13 +24,16 @@ from trimtab_operator.cluster.errors import (
 from trimtab_operator.cluster.kinds import EVENT, OPTIMIZATION_JOB
 from trimtab_operator.cluster.observe import Observer, Sighting
 from trimtab_operator.reconcile.actions import Action, Apply, Delete, DeleteJob, PostEvent
+from trimtab_operator.reconcile.figures import summarize_margins
 from trimtab_operator.reconcile.observed import Observed
 from trimtab_operator.reconcile.plan import plan
 from trimtab_operator.reconcile.plan_settings import PlanSettings
 from trimtab_operator.reconcile.status import next_status
 from trimtab_operator.reconcile.verdict import Phase, Plan, Problem, Refusal
 from trimtab_operator.telemetry.events import Event, EventLimiter, JobReference, build_event
+from trimtab_operator.telemetry.job_series import JobFacts, build_page
 from trimtab_operator.telemetry.logs import bind_job, get_logger
+from trimtab_operator.telemetry.metrics import JobBoard
 
 __all__ = ["Pace", "Reconciler"]
 
@@ -73,6 +76,7 @@ class Reconciler:
         *,
         settings: PlanSettings,
         pace: Pace,
+        board: JobBoard,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
@@ -81,6 +85,7 @@ class Reconciler:
         self._cache = cache
         self._settings = settings
         self._pace = pace
+        self._board = board
         self._monotonic = monotonic
         self._limiter = EventLimiter(pace.event)
         self._memory: dict[JobKey, _Memory] = {}
@@ -126,7 +131,9 @@ class Reconciler:
             if obstacle is None:
                 raise
         memory = self._recall(key, sighting.observed.job.meta.uid)
-        waiting = await self._publish_status(memory, sighting.observed, planned, obstacle)
+        status = next_status(sighting.observed, planned, self._settings, obstacle)
+        self._show(sighting.observed, status)
+        waiting = await self._publish_status(memory, sighting.observed, status)
         news = _news_of_plan(planned.actions) if obstacle is None else [_news_of(obstacle)]
         await self._post_events(memory, sighting, news)
         if failure is not None:
@@ -140,15 +147,31 @@ class Reconciler:
             raise sighting.forbidden
         await self._applier.apply(key, planned.actions, sighting.uids)
 
+    def _show(self, observed: Observed, status: Status | None) -> None:
+        """Export what is known now; a fault there is no reason to stop a job."""
+        try:
+            self._board.show(build_page(self._gather_facts(observed, status)))
+        except Exception:
+            logger.exception("the metrics of the job are not exported")
+
+    def _gather_facts(self, observed: Observed, status: Status | None) -> JobFacts:
+        job, report = observed.job.job, observed.report.progress
+        known = status or observed.job.previous or Status()
+        is_silent = report is None or known.completion_time is not None
+        return JobFacts(
+            namespace=observed.job.namespace,
+            name=observed.job.meta.name,
+            status=known,
+            spec=job.spec if job else None,
+            report=report,
+            margins=summarize_margins(job.spec, observed.report) if job else (),
+            reported_at=None if is_silent else self._monotonic() - observed.silent_seconds,
+        )
+
     async def _publish_status(
-        self,
-        memory: _Memory,
-        observed: Observed,
-        planned: Plan,
-        obstacle: Problem | Refusal | None,
+        self, memory: _Memory, observed: Observed, status: Status | None
     ) -> float | None:
         """Write the status if it is due, and return how long it must wait otherwise."""
-        status = next_status(observed, planned, self._settings, obstacle)
         if status is None or status == observed.job.previous:
             return None
         now = self._monotonic()
@@ -223,6 +246,7 @@ class Reconciler:
 
     def _forget(self, key: JobKey) -> None:
         self._observer.forget(key)
+        self._board.drop(*key)
         memory = self._memory.pop(key, None)
         if memory is not None:
             self._limiter.forget(memory.uid)

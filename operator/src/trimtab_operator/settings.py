@@ -8,6 +8,7 @@ shrink them all.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 __all__ = ["Settings", "SettingsError", "read_settings"]
 
@@ -33,6 +34,10 @@ class Settings:
         watch_namespaces: Where jobs are looked after; empty means everywhere.
         log_level: DEBUG, INFO, WARNING or ERROR.
         health_port: Where `/healthz` answers.
+        metrics_port: Where `/metrics` answers; 0 = nowhere.
+        metrics_certificate: File of the certificate for it; None = plain HTTP.
+        metrics_key: File of the certificate's key.
+        metrics_client_ca: File of the authority whose clients alone may read; None = all may.
         time_factor: All times below and of the planner, times this.
     """
 
@@ -42,6 +47,10 @@ class Settings:
     watch_namespaces: tuple[str, ...] = ()
     log_level: str = "INFO"
     health_port: int = 8080
+    metrics_port: int = 0
+    metrics_certificate: Path | None = None
+    metrics_key: Path | None = None
+    metrics_client_ca: Path | None = None
     time_factor: float = 1.0
 
     @property
@@ -86,6 +95,14 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: Naming the variable, its value and what it should be.
     """
+    certificate = _optional(environment, "METRICS_CERTIFICATE")
+    key = _optional(environment, "METRICS_KEY")
+    client_ca = _optional(environment, "METRICS_CLIENT_CA")
+    if (certificate is None) is not (key is None) or (client_ca and not certificate):
+        raise SettingsError(
+            f"{_PREFIX}METRICS_CERTIFICATE and {_PREFIX}METRICS_KEY must be set together,"
+            f" and with {_PREFIX}METRICS_CLIENT_CA, but got {certificate}, {key} and {client_ca}"
+        )
     return Settings(
         trainer_image=_required(environment, "TRAINER_IMAGE", "the image of Ray pods"),
         storage_uri=_optional(environment, "STORAGE_URI"),
@@ -93,6 +110,10 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         watch_namespaces=_namespaces(environment),
         log_level=_choice(environment, "LOG_LEVEL", _LEVELS, "INFO"),
         health_port=int(_number(environment, "HEALTH_PORT", 8080, 1, _HIGHEST_PORT)),
+        metrics_port=int(_number(environment, "METRICS_PORT", 0, 0, _HIGHEST_PORT)),
+        metrics_certificate=Path(certificate) if certificate else None,
+        metrics_key=Path(key) if key else None,
+        metrics_client_ca=Path(client_ca) if client_ca else None,
         time_factor=_number(environment, "TIME_FACTOR", 1.0, 0.001, 10.0),
     )
 

@@ -121,10 +121,10 @@ def test_f37_a_kind_that_is_not_served_is_known_as_absent_until_it_comes() -> No
 
 def test_f06_a_watch_that_keeps_missing_changes_is_called_blind_until_an_event_comes() -> None:
     async def scenario(cluster: FakeCluster, client: Client, cache: WatchCache) -> None:
-        times = iter([10.0, 40.0, 70.0])
-        resync = Resync(client, cache, monotonic=lambda: next(times))
+        now = [0.0]
+        resync = Resync(client, cache, monotonic=lambda: now[0])
         fill(cluster, cache)
-        for _ in range(3):
+        for now[0] in (10.0, 40.0, 70.0):
             cluster.add(POD, make_pod("head"))
             await resync.run()
         assert resync.blind_seconds() == 60.0
@@ -136,11 +136,12 @@ def test_f06_a_watch_that_keeps_missing_changes_is_called_blind_until_an_event_c
 
 def test_f02_one_lost_event_makes_no_watch_blind() -> None:
     async def scenario(cluster: FakeCluster, client: Client, cache: WatchCache) -> None:
-        times = iter([10.0, 500.0])
-        resync = Resync(client, cache, monotonic=lambda: next(times))
+        now = [10.0]
+        resync = Resync(client, cache, monotonic=lambda: now[0])
         fill(cluster, cache)
         cluster.add(POD, make_pod("head"))
         await resync.run()
+        now[0] = 500.0
         await resync.run()
         assert resync.blind_seconds() == 0.0
 
@@ -159,5 +160,24 @@ def test_f08_a_kind_that_cannot_be_listed_does_not_hide_the_others() -> None:
         cluster.answer = lambda _: web.Response(status=503)
         with pytest.raises(UnavailableError):
             await resync.run()
+
+    run(scenario)
+
+
+def test_a_watch_is_current_by_an_event_or_by_a_list_without_news() -> None:
+    async def scenario(cluster: FakeCluster, client: Client, cache: WatchCache) -> None:
+        now = [100.0]
+        fill(cluster, cache)
+        resync = Resync(client, cache, monotonic=lambda: now[0])
+        now[0] = 130.0
+        cluster.add(POD, make_pod("worker"))
+        await resync.run()
+        ages = resync.watch_ages()
+        assert ages.keys() == {kind.resource for kind in WATCHED_KINDS}
+        assert (ages["pods"], ages["rayjobs.ray.io"]) == (30.0, 0.0)
+        now[0] = 135.0
+        resync.note_event(POD)
+        assert resync.watch_ages()["pods"] == 0.0
+        assert resync.watch_ages()["rayjobs.ray.io"] == 5.0
 
     run(scenario)

@@ -45,16 +45,24 @@ class Resync:
         self._namespaces: Sequence[str | None] = tuple(namespaces) or (None,)
         self._monotonic = monotonic
         self._missing: dict[ApiKind, _Span] = {}
+        self._current = dict.fromkeys(WATCHED_KINDS, monotonic())
+        """When each watch was last seen to be current."""
         self.failures: list[ClusterError] = []
         """Why kinds were not compared the last time."""
 
     def note_event(self, kind: ApiKind) -> None:
         """Learn that the watch of a kind is alive."""
+        self._current[kind] = self._monotonic()
         self._missing.pop(kind, None)
 
     def blind_seconds(self) -> float:
         """Return for how long the worst watch has been missing changes; 0 where none is."""
         return max((span.last - span.first for span in self._missing.values()), default=0.0)
+
+    def watch_ages(self) -> dict[str, float]:
+        """Return how long ago each watch was seen to be current; safe in any thread."""
+        now = self._monotonic()
+        return {kind.resource: now - self._current[kind] for kind in WATCHED_KINDS}
 
     async def run(self) -> frozenset[JobKey]:
         """Return the jobs of which something had changed unseen: all where a kind came or went.
@@ -79,6 +87,8 @@ class Resync:
             elif missed:
                 now = self._monotonic()
                 self._missing.setdefault(kind, _Span(now, now)).last = now
+            else:
+                self._current[kind] = self._monotonic()
             changed |= missed
         if len(failures) == len(places):
             raise failures[0]

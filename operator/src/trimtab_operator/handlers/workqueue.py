@@ -86,9 +86,10 @@ class WorkQueue:
         self._changed.set()
 
     def depth(self) -> int:
-        """Return how many keys are due now and wait for a worker."""
+        """Return how many keys are due now and wait for a worker; safe in any thread."""
         now = self._monotonic()
-        return sum(1 for due in self._due.values() if due <= now)
+        # The copy is one step of the interpreter, in which no other thread adds a key.
+        return sum(1 for due in list(self._due.values()) if due <= now)
 
     def longest_pass(self) -> float:
         """Return for how many seconds the oldest pass has been running; 0 without any."""

@@ -1,15 +1,19 @@
 """What the reports tell of a job, as the part of its status that has no life cycle in it.
 
-Called for the status, and for the events that say how a job ended. Decides only which reports
-count: those of the attempt that the driver's report is of.
+Called for the status, the metrics, and the events that say how a job ended. Decides only which
+reports count: those of the attempt that the driver's report is of.
 """
 
-from trimtab_api.outcome import summarize_report
+from collections.abc import Mapping
+
+from trimtab_api.margins import LimitMargin
+from trimtab_api.outcome import measure_margins, summarize_report
+from trimtab_api.progress import TargetReport
 from trimtab_api.v1alpha1.job import Spec
 from trimtab_api.v1alpha1.status import Status
 from trimtab_operator.reconcile.observed import ReportView
 
-__all__ = ["summarize"]
+__all__ = ["summarize", "summarize_margins"]
 
 
 def summarize(spec: Spec, report: ReportView, *, finished: bool, now: str) -> Status:
@@ -21,6 +25,18 @@ def summarize(spec: Spec, report: ReportView, *, finished: bool, now: str) -> St
         finished: No figure comes any more.
         now: RFC 3339.
     """
+    return summarize_report(
+        spec, report.progress, _find_targets(report), finished=finished, now=now
+    )
+
+
+def summarize_margins(spec: Spec, report: ReportView) -> tuple[LimitMargin, ...]:
+    """Return how far what would ship for each target is from its limits."""
+    if report.progress is None:
+        return ()
+    return measure_margins(spec, report.progress, _find_targets(report))
+
+
+def _find_targets(report: ReportView) -> Mapping[str, TargetReport]:
     told = report.progress.attempt if report.progress else 0
-    targets = {name: entry for name, entry in report.targets.items() if entry.attempt == told}
-    return summarize_report(spec, report.progress, targets, finished=finished, now=now)
+    return {name: entry for name, entry in report.targets.items() if entry.attempt == told}

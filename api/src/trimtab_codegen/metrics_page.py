@@ -1,0 +1,50 @@
+"""The page of the metrics, from the table that the operator exports them by.
+
+Called by `__main__`, which writes it to `docs/reference/metrics.md`.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from trimtab_operator.telemetry.catalogue import CATALOGUE, JOB_LABELS, Series
+
+__all__ = ["render_metrics_page"]
+
+_HEAD = """# Metrics
+
+The operator is the only exporter. It answers `GET /metrics` in the text format of Prometheus on the
+port `TRIMTAB_OPERATOR_METRICS_PORT`, 8081 in `deploy/`; 0 or nothing turns it off. Where the files
+`TRIMTAB_OPERATOR_METRICS_CERTIFICATE` and `TRIMTAB_OPERATOR_METRICS_KEY` are set it speaks TLS, and
+with `TRIMTAB_OPERATOR_METRICS_CLIENT_CA` only to clients with a certificate of that authority. The
+files are read for each connection, so renewed ones count at once.
+
+Labels have values of closed sets or of the job's own spec; no trial number and no text of a
+program is one. A job has about 120 series, never more than 1000, and they are gone when the job is
+gone. The page is made at most once a second.
+
+## Of a job
+
+All have the labels `job_namespace` and `job_name` besides those of the table; `namespace` and `job`
+are left to the scrape. Counters are the totals over all attempts in the last report, so a restart
+of the operator does not reset them. What a report does not tell is absent.
+"""
+_OPERATOR = """
+## Of the operator
+
+Counters begin at 0 with each start of the operator.
+"""
+
+
+def render_metrics_page() -> str:
+    """Return the page as Markdown."""
+    of_jobs = [series for series in CATALOGUE if series.labels[:2] == JOB_LABELS]
+    others = [series for series in CATALOGUE if series not in of_jobs]
+    return "\n".join([_HEAD, *_table(of_jobs), _OPERATOR, *_table(others), ""])
+
+
+def _table(catalogue: Sequence[Series]) -> Iterator[str]:
+    yield "| Name | Type | Labels | Meaning |"
+    yield "|---|---|---|---|"
+    for series in catalogue:
+        own = series.labels[2:] if series.labels[:2] == JOB_LABELS else series.labels
+        labels = ", ".join(f"`{label}`" for label in own)
+        yield f"| `{series.name}` | {series.type} | {labels} | {series.meaning} |"
