@@ -14,6 +14,7 @@ from helm_chart import (
     CHART,
     NAMESPACE,
     RELEASE,
+    HelmError,
     Manifest,
     Values,
     find_manifest,
@@ -150,6 +151,10 @@ def test_each_setting_of_the_operator_has_its_value_in_the_chart() -> None:
         ray_version="2.60.0",
         watch_namespaces=("vision", "speech"),
         log_level="DEBUG",
+        metrics_port=8081,
+        metrics_certificate=Path("/etc/trimtab/metrics/tls.crt"),
+        metrics_key=Path("/etc/trimtab/metrics/tls.key"),
+        metrics_client_ca=Path("/etc/trimtab/metrics/ca.crt"),
     )
 
 
@@ -195,9 +200,20 @@ def test_f76_the_pods_are_restricted_and_write_nowhere() -> None:
 def test_with_ports_of_the_api_server_the_operator_reaches_nothing_else() -> None:
     spec = find_manifest(render(ALL_VALUES), "NetworkPolicy")["spec"]
     assert spec["policyTypes"] == ["Ingress", "Egress"]
-    assert "ingress" not in spec
+    assert spec["ingress"] == [{"ports": [{"protocol": "TCP", "port": "metrics"}]}]
     ports = {(port["protocol"], port["port"]) for rule in spec["egress"] for port in rule["ports"]}
     assert ports == {("TCP", 443), ("TCP", 6443), ("TCP", 53), ("UDP", 53)}
+
+
+def test_certificates_of_clients_are_not_asked_for_over_http() -> None:
+    with pytest.raises(HelmError, match=r"metrics\.tlsSecret must be set"):
+        render_text({"metrics": {"clientCertificates": True}})
+
+
+def test_without_metrics_nothing_listens_for_them() -> None:
+    values: Values = {"metrics": {"enabled": False, "tlsSecret": "metrics-tls"}}
+    assert "metrics" not in render_part("deployment.yaml", values)
+    assert "ingress" not in find_manifest(render(values), "NetworkPolicy")["spec"]
 
 
 def test_the_chart_can_be_a_part_of_another(tmp_path: Path) -> None:

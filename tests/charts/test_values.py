@@ -41,6 +41,11 @@ CHANGED: dict[str, Values] = {
     "tolerations": {"tolerations": [{"key": "infra", "operator": "Exists"}]},
     "priorityClassName": {"priorityClassName": "system-cluster-critical"},
     "podAnnotations": {"podAnnotations": {"example.com/team": "vision"}},
+    "metrics.enabled": {"metrics": {"enabled": False}},
+    "metrics.tlsSecret": {"metrics": {"tlsSecret": "metrics-tls"}},
+    "metrics.clientCertificates": {
+        "metrics": {"tlsSecret": "metrics-tls", "clientCertificates": True}
+    },
     "networkPolicy.enabled": {"networkPolicy": {"enabled": False}},
     "networkPolicy.apiServerPorts": {"networkPolicy": {"apiServerPorts": [443, 6443]}},
     "podDisruptionBudget.enabled": {"podDisruptionBudget": {"enabled": True}},

@@ -61,10 +61,10 @@ def test_f76_the_pod_passes_the_restricted_standard_with_a_read_only_root() -> N
     assert ":" in container["image"]
 
 
-def test_nobody_may_connect_to_the_operator() -> None:
+def test_only_for_metrics_may_anybody_connect_to_the_operator() -> None:
     spec = MANIFESTS["NetworkPolicy"]["spec"]
     assert spec["policyTypes"] == ["Ingress"]
-    assert "ingress" not in spec
+    assert spec["ingress"] == [{"ports": [{"protocol": "TCP", "port": "metrics"}]}]
     labels = MANIFESTS["Deployment"]["spec"]["template"]["metadata"]["labels"]
     assert spec["podSelector"] == {"matchLabels": labels}
 

@@ -48,6 +48,7 @@ ALL_VALUES: Values = {
     "tolerations": [{"key": "infra", "operator": "Exists", "effect": "NoSchedule"}],
     "priorityClassName": "system-cluster-critical",
     "podAnnotations": {"example.com/team": "vision"},
+    "metrics": {"tlsSecret": "metrics-tls", "clientCertificates": True},
     "networkPolicy": {"apiServerPorts": [443, 6443]},
     "podDisruptionBudget": {"enabled": True},
 }

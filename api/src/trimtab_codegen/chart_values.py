@@ -92,11 +92,22 @@ class Definitions(ApiModel):
     """Leave the definition at uninstallation. Without it all jobs are deleted with it."""
 
 
+class MetricsValues(ApiModel):
+    """What Prometheus reads."""
+
+    enabled: bool = True
+    """Answer `/metrics` on port 8081."""
+    tls_secret: _Name = ""
+    """Secret with tls.crt and tls.key for `/metrics`; renewed files are read anew. Empty = HTTP."""
+    client_certificates: bool = False
+    """Let only clients read for which ca.crt of the same Secret vouches."""
+
+
 class NetworkPolicyValues(ApiModel):
     """Who may reach the operator, and whom it may reach."""
 
     enabled: bool = True
-    """Refuse connections to the operator; the probes of its own node still reach it."""
+    """Refuse connections to the operator but for metrics; probes of its own node reach it."""
     api_server_ports: Annotated[tuple[_Port, ...], Field(max_length=8)] = ()
     """Ports of the API server's endpoints. With them it connects to these and DNS only."""
 
@@ -143,6 +154,8 @@ class ChartValues(ApiModel):
     """PriorityClass of the operator."""
     pod_annotations: Annotated[dict[str, str], Field(max_length=64)] = Field(default_factory=dict)
     """Annotations of the operator's pod."""
+    metrics: MetricsValues = MetricsValues()
+    """Metrics for Prometheus."""
     network_policy: NetworkPolicyValues = NetworkPolicyValues()
     """NetworkPolicy of the operator."""
     pod_disruption_budget: DisruptionBudget = DisruptionBudget()

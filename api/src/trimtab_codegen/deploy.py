@@ -97,12 +97,16 @@ def _build_binding() -> dict[str, Any]:
 
 
 def _build_network_policy() -> dict[str, Any]:
-    """Nobody has business with the operator but the kubelet of its node, which is let through."""
+    """Only the metrics are anybody's business; the kubelet of its node is let through anyway."""
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "metadata": _metadata(),
-        "spec": {"podSelector": {"matchLabels": dict(_LABELS)}, "policyTypes": ["Ingress"]},
+        "spec": {
+            "podSelector": {"matchLabels": dict(_LABELS)},
+            "policyTypes": ["Ingress"],
+            "ingress": [{"ports": [{"protocol": "TCP", "port": "metrics"}]}],
+        },
     }
 
 
