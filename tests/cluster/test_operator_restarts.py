@@ -1,6 +1,5 @@
 """An operator that starts on lists of an API server that lags behind makes and deletes nothing by them."""
 
-import json
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -113,13 +112,9 @@ def test_f03_an_attempt_that_no_list_tells_of_goes_on(
     ray.succeeds = True
     expect(ray, "Complete", "True/Finished")
     assert stage.find_differences("suspend and resume", ray) == ()
-    deletes = [
-        json.loads(seen.body)
-        for seen in stage.proxy.requests
-        if seen.method == "DELETE" and f"/{ray.namespace}/" in seen.path
-    ]
-    assert deletes
-    assert all(body["preconditions"].keys() == {"uid", "resourceVersion"} for body in deletes)
+    deletions = stage.list_preconditions(ray.namespace)
+    assert deletions
+    assert all(named == {"uid", "resourceVersion"} for named in deletions)
 
 
 def test_f03_a_job_that_was_made_anew_keeps_what_is_its_own(

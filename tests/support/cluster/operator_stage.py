@@ -4,6 +4,7 @@ Fault tests run a script with the fault and ask the stage what differs from the 
 one is made once, at the first question.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -80,6 +81,15 @@ class Stage:
 
         ray.wait(stays_equal, _CONVERGED)
         return tuple(_list_differences(reference, ray))
+
+    def list_preconditions(self, namespace: str) -> list[set[str]]:
+        """Return by what each deletion of the operator in a namespace named its object."""
+        deletions = [
+            json.loads(seen.body)
+            for seen in self.proxy.requests
+            if seen.method == "DELETE" and f"/{namespace}/" in seen.path
+        ]
+        return [set(body["preconditions"]) for body in deletions]
 
     def _settle(self, ray: PlayedRay) -> dict[str, str]:
         """Wait until nothing changes any more, and return what there is."""
