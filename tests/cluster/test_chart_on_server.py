@@ -56,6 +56,14 @@ KINDS = (
 Found = set[tuple[str, str]]
 
 
+@pytest.fixture(autouse=True)
+def without_rights(api_server: Cluster) -> None:
+    """Take away what earlier tests of the operator installed; each installs its own."""
+    for kind in ("ClusterRoleBinding", "ClusterRole"):
+        if api_server.api.find(kind, OPERATOR) is not None:
+            api_server.api.delete(kind, OPERATOR)
+
+
 @pytest.fixture
 def bare_server(api_server: Cluster) -> Iterator[Cluster]:
     """The cluster without our definition, which is there again for the tests after this one."""
@@ -158,6 +166,7 @@ def test_f20_install_upgrade_roll_back_and_uninstall_leave_the_definition_only(
     assert read_environment(bare_server, namespace).keys() == {
         "TRIMTAB_OPERATOR_TRAINER_IMAGE",
         "TRIMTAB_OPERATOR_HEALTH_PORT",
+        "TRIMTAB_OPERATOR_METRICS_PORT",
     }
     changed = ("upgrade", RELEASE, str(CHART), "--set")
     run_release(bare_server, namespace, *changed, "logLevel=DEBUG,podDisruptionBudget.enabled=true")

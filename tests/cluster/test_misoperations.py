@@ -65,7 +65,12 @@ def test_f32_a_job_after_random_edits_is_as_one_that_was_created_so(
     jobs: EditedJobs, operator: OperatorProcess, operations: list[Operation]
 ) -> None:
     numbers = random.Random(SEED)
-    editable = [one for one in operations if one.path[0] in {"cluster", "suspend", "backoffLimit"}]
+    # An unknown field is dropped from an edit and refused in a new job.
+    editable = [
+        one
+        for one in operations
+        if one.path[0] in {"cluster", "suspend", "backoffLimit"} and one.kind != "unknown field"
+    ]
     trials = [jobs.run_sequence(numbers.sample(editable, LENGTH)) for _ in range(SEQUENCES)]
     assert list_faults(trials, operator) == [], f"seed {SEED}"
 
