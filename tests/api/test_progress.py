@@ -26,8 +26,8 @@ from trimtab_api.progress import (
     parse_progress,
     parse_stage,
     parse_target,
-    render_progress,
 )
+from trimtab_api.progress_size import render_progress
 from trimtab_api.stages import STAGE_ORDER, StageName, StageState
 from trimtab_api.untrusted import ReportInvalidError
 from trimtab_api.v1alpha1.status import (

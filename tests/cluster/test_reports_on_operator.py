@@ -122,6 +122,8 @@ def test_f47_a_silent_driver_is_called_stalled_and_then_replaced(job: WatchedJob
     job.wait_for("Degraded", "False/Recovered")
     job.wait_for("Degraded", "True/DriverStalled")
     job.wait_for_attempt(2)
+    # Nobody is KubeRay here, and its silence would degrade the job again.
+    job.play(2, jobDeploymentStatus="Initializing")
     assert job.rayjob(1) is None
     assert [message for message in job.wait_for_events("ClusterFailed") if "Stalled" in message]
     job.wait_for("Degraded", "False/Recovered")

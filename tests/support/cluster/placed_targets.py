@@ -11,7 +11,7 @@ from cluster.watched_job import WatchedJob
 from manifest_edits import edit_manifest
 from progress_builder import make_progress, make_target_report
 from trimtab_api.labels import target_key
-from trimtab_api.progress import render_progress
+from trimtab_api.progress_size import render_progress
 
 __all__ = [
     "TARGET",

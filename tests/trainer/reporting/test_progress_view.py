@@ -10,8 +10,8 @@ from trimtab_api.progress import (
     OutcomeResult,
     ProgressReport,
     parse_progress,
-    render_progress,
 )
+from trimtab_api.progress_size import render_progress
 from trimtab_api.reports import RetryReport, RunReport
 from trimtab_api.stages import StageName, StageState
 from trimtab_api.v1alpha1.conditions import DegradedReason, FailedReason

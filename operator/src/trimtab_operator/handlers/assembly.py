@@ -95,7 +95,7 @@ def _exporting(settings: Settings, render: Callable[[], bytes]) -> Iterator[None
         try:
             server = MetricsServer(render, where)
         except OSError as error:
-            logger.error("the metrics are not served", error=str(error))  # noqa: TRY400
+            logger.warning("the metrics are not served", error=str(error))
     try:
         yield
     finally:

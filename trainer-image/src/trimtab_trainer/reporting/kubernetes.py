@@ -21,8 +21,8 @@ from trimtab_api.progress import (
     Outcome,
     StageEntry,
     parse_control,
-    render_progress,
 )
+from trimtab_api.progress_size import render_progress
 from trimtab_api.untrusted import ReportInvalidError
 from trimtab_trainer.reporting._base import (
     AbstractReporter,
