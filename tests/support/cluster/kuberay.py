@@ -5,6 +5,8 @@ access rights are not under test: it may do everything.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from cluster.access import Cluster
 from cluster.api import Api, Manifest
@@ -14,7 +16,7 @@ from cluster.errors import ClusterStartError
 from cluster.processes import find_free_ports, wait_until
 from cluster.programs import program
 
-__all__ = ["install_kuberay", "start_kuberay"]
+__all__ = ["install_kuberay", "start_kuberay", "stopped_kuberay"]
 
 _NAMESPACE = "ray-system"
 
@@ -65,6 +67,18 @@ def install_kuberay(cluster: Cluster, image: str) -> None:
         pods = cluster.api.list("Pod", _NAMESPACE)
         states = [pod["status"].get("containerStatuses") for pod in pods]
         raise ClusterStartError(f"KubeRay is not available after 120 s: {states}")
+
+
+@contextmanager
+def stopped_kuberay(cluster: Cluster) -> Iterator[None]:
+    """Keep KubeRay's operator of tier N from running for a while; its Ray clusters go on."""
+    deployment = ("-n", _NAMESPACE, "deployment/kuberay")
+    cluster.kubectl("scale", *deployment, "--replicas=0")
+    try:
+        cluster.kubectl("rollout", "status", *deployment, "--timeout=60s")
+        yield
+    finally:
+        cluster.kubectl("scale", *deployment, "--replicas=1")
 
 
 def _operator_manifests(image: str) -> list[Manifest]:
