@@ -4,7 +4,6 @@ Used by the benchmark of operators. Each run starts etcd and an API server anew,
 carries the objects of another. Figures per write are computed here from what was read.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,11 +13,11 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench.audit_log import POLICY, Activity, Call, read_calls
 from bench.operator_ways import running
 from bench.played_kuberay import playing_kuberay
 from bench.process_usage import Usage, read_usage
 from cluster.access import Cluster
+from cluster.audit_log import Activity, Call, audit_flags, audit_log, read_calls
 from cluster.control_plane import Network, start_servers
 from cluster.definitions import apply_definitions, kuberay_definitions, own_definitions
 from cluster.processes import Processes, wait_until
@@ -152,16 +151,12 @@ def measure(way: str, load: Load) -> Measured:
 def _fresh_server() -> Iterator[tuple[Cluster, Path]]:
     with TemporaryDirectory(prefix="trimtab-bench-") as name:
         folder = Path(name)
-        policy, log = folder / "policy.yaml", folder / "audit.log"
-        policy.write_text(json.dumps(POLICY), encoding="utf-8")
-        log.touch()
-        flags = (f"--audit-policy-file={policy}", f"--audit-log-path={log}")
-        with Processes(folder / "servers") as processes:
-            cluster = start_servers(processes, Network(), flags).cluster
+        with Processes(folder) as processes:
+            cluster = start_servers(processes, Network(), audit_flags(folder)).cluster
             apply_definitions(cluster.api, [*own_definitions(), *kuberay_definitions()])
             metadata = {"name": _NAMESPACE}
             cluster.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
-            yield cluster, log
+            yield cluster, audit_log(folder)
 
 
 class _Run:

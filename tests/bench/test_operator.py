@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from bench.audit_log import Activity, read_calls
 from bench.process_usage import Usage, parse_usage
+from cluster.audit_log import Activity, read_calls
 
 STAT = "42 (py (3) x) S 1 42 42 0 -1 4194304 9 0 0 0 150 50 0 0 20 0 4 0 100 1 1"
 STATUS = "Name:\tpython\nVmHWM:\t  204800 kB\nVmRSS:\t  102400 kB\n"

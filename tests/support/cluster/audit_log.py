@@ -1,51 +1,77 @@
-"""What the API server says that an operator did: read from its audit log, with its own clock.
+"""What the API server says that was asked of it: its audit log, with its own clock.
 
-Used by the benchmark of operators. Nothing stands between operator and server, and every way is
-counted by the same means. `POLICY` keeps the log to the operators and to the creation of jobs.
+Tests of rights and the benchmark of operators read it. Nothing stands between client and server, and
+every client is seen by the same means.
 """
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
-__all__ = ["JOBS", "POLICY", "Activity", "Call", "read_calls"]
+__all__ = ["Activity", "Call", "audit_flags", "audit_log", "read_calls"]
 
-JOBS = "optimizationjobs"
+_JOBS = "optimizationjobs"
+_ACCOUNT = "system:serviceaccount:"
 _WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 _MILLISECONDS = 1000
 _FIRST_ERROR = 400
 
-POLICY = {
+_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
     "omitStages": ["RequestReceived", "ResponseStarted"],
     "rules": [
+        # The controllers of Kubernetes itself.
+        {"level": "None", "userGroups": ["system:serviceaccounts:kube-system"]},
         {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
         {
             "level": "Metadata",
             "verbs": ["create"],
-            "resources": [{"group": "trimtab.dev", "resources": [JOBS]}],
+            "resources": [{"group": "trimtab.dev", "resources": [_JOBS]}],
         },
         {"level": "None"},
     ],
 }
-"""For `--audit-policy-file`; service accounts have no other users here than the operators."""
+
+
+def audit_flags(folder: Path) -> tuple[str, str]:
+    """Return flags of an API server that keeps a log of service accounts and of new jobs.
+
+    Args:
+        folder: Gets the policy and the log.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    policy, log = folder / "audit-policy.json", audit_log(folder)
+    policy.write_text(json.dumps(_POLICY), encoding="utf-8")
+    log.touch()
+    return f"--audit-policy-file={policy}", f"--audit-log-path={log}"
+
+
+def audit_log(folder: Path) -> Path:
+    """Return the log of a server that was given the flags for this folder."""
+    return folder / "audit.log"
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """One answered request."""
 
-    account: bool
-    """Whether a service account asked: the operator."""
+    user: str
     verb: str
+    group: str
     resource: str
     subresource: str
     name: str
     code: int
     ended: float
-    """When the answer was complete, in seconds since the epoch."""
+    """When the answer was complete, in seconds since the epoch; that of a watch ends with it."""
+
+    @property
+    def is_of_account(self) -> bool:
+        """Return whether a service account asked."""
+        return self.user.startswith(_ACCOUNT)
 
     @property
     def is_write(self) -> bool:
@@ -66,8 +92,9 @@ def read_calls(lines: Iterable[str]) -> list[Call]:
 def _read_call(event: Mapping[str, object]) -> Call:
     about, user, status = (_part(event, key) for key in ("objectRef", "user", "responseStatus"))
     return Call(
-        account=str(user.get("username", "")).startswith("system:serviceaccount:"),
+        user=str(user.get("username", "")),
         verb=str(event["verb"]),
+        group=str(about.get("apiGroup", "")),
         resource=str(about.get("resource", "")),
         subresource=str(about.get("subresource", "")),
         name=str(about.get("name", "")),
@@ -90,12 +117,12 @@ class Activity:
     @property
     def writes(self) -> list[Call]:
         """Return what the operator changed, or tried to."""
-        return [call for call in self.calls if call.account and call.is_write]
+        return [call for call in self.calls if call.is_of_account and call.is_write]
 
     @property
     def reads(self) -> list[Call]:
         """Return what the operator read; watches count when they end."""
-        return [call for call in self.calls if call.account and not call.is_write]
+        return [call for call in self.calls if call.is_of_account and not call.is_write]
 
     def list_latencies(self, jobs: Iterable[str]) -> list[float]:
         """Return the ms from each job's creation to its first child's, where it has one.
@@ -106,7 +133,7 @@ class Activity:
         made = {call.name: call.ended for call in self.calls if _makes_job(call)}
         first: dict[str, float] = {}
         for call in self.calls:
-            if call.account and call.is_write and call.is_done and call.resource != JOBS:
+            if call.is_of_account and call.is_write and call.is_done and call.resource != _JOBS:
                 first.setdefault(call.name.partition("-")[0], call.ended)
         return [_MILLISECONDS * (first[job] - made[job]) for job in jobs if job in first]
 
@@ -115,9 +142,11 @@ class Activity:
         return {
             call.name
             for call in self.writes
-            if (call.resource, call.subresource) == (JOBS, "status") and call.is_done
+            if (call.resource, call.subresource) == (_JOBS, "status") and call.is_done
         }
 
 
 def _makes_job(call: Call) -> bool:
-    return not call.account and call.resource == JOBS and call.verb == "create" and call.is_done
+    return (
+        not call.is_of_account and call.resource == _JOBS and call.verb == "create" and call.is_done
+    )
