@@ -11,6 +11,7 @@ from typing import Protocol
 import pytest
 
 from cluster.access import Cluster
+from cluster.audit_log import audit_flags
 from cluster.control_plane import ControlPlane, Network, start_controllers, start_servers
 from cluster.definitions import apply_definitions, kuberay_definitions, own_definitions
 from cluster.existing import (
@@ -77,9 +78,9 @@ def api_server(api_plane: ControlPlane) -> Cluster:
 
 @pytest.fixture(scope="session")
 def ray_api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster of tier A that takes RayJobs, whose KubeRay the tests play."""
+    """A cluster of tier A that takes RayJobs, whose KubeRay the tests play; it keeps an audit log."""
     with Processes(tmp_path_factory.mktemp("tier-a-ray")) as processes:
-        plane = start_servers(processes, Network())
+        plane = start_servers(processes, Network(), audit_flags(processes.folder))
         apply_definitions(plane.cluster.api, own_definitions())
         # The others would cost most of the start, and nothing here reads them.
         rayjobs = [path for path in kuberay_definitions() if path.stem == "ray.io_rayjobs"]

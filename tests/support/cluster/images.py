@@ -1,8 +1,8 @@
-"""Container images without an engine: archives that containerd imports, written from folders.
+"""Container images without an engine: archives that containerd imports.
 
-The node makes four: the pause image and KubeRay's, each one static program; for the trainer a Python
-on Debian in which the packages of this checkout's environment are mounted, so that no package is
-copied and a change of the sources needs no new image; and on the same Debian the operator's own.
+The node has four: the pause image and KubeRay's, each one static program, written from folders; the
+operator's and the trainer's, built from their Dockerfiles on a Debian with Python. The packages of this
+checkout's environment are mounted where the trainer runs, so that no package is copied.
 """
 
 import hashlib
@@ -13,15 +13,22 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from cluster.built_images import (
+    OPERATOR_IMAGE,
+    TRAINER_IMAGE,
+    Base,
+    Packages,
+    make_operator,
+    make_trainer,
+)
 from cluster.cache import cache_folder, hash_parts, hold_lock
 from cluster.errors import ClusterStartError, MissingToolError
-from cluster.operator_image import OPERATOR_IMAGE, make_operator_archive
 from cluster.programs import program
 
 __all__ = [
@@ -30,29 +37,19 @@ __all__ = [
     "PAUSE_IMAGE",
     "TRAINER_IMAGE",
     "make_archives",
-    "source_mounts",
+    "package_mounts",
 ]
 
 PAUSE_IMAGE = "trimtab.test/pause:1"
 KUBERAY_IMAGE = "trimtab.test/kuberay:1"
-TRAINER_IMAGE = "trimtab.test/trainer:1"
 _BASE_IMAGE = "trimtab.test/python:1"
 
 _ROOT = Path(__file__).parents[3]
 # Not below /tmp, where pods mount a folder of their own.
-_INSIDE = "/opt/trimtab/"
-_SOURCES = (
-    "api/src",
-    "operator/src",
-    "trainer-image/src",
-    "cli/src",
-    "tests/support/cluster/pod_code",
-)
-_PATHS = [f"{_INSIDE}{name}" for name in ("packages", *_SOURCES)]
+_INSIDE = Path("/opt/trimtab")
+_POD_CODE = "tests/support/cluster/pod_code"
 _PACKAGES = ("python3", "python3-pip", "libstdc++6", "libgomp1", "ca-certificates", "wget")
 _RAY = "#!/usr/bin/python3\nfrom ray.scripts.scripts import main\n\nmain()\n"
-# Ray asks for the name of its user, and a random uid has none.
-_USER = "ray:x:1000:1000::/tmp:/bin/bash\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +58,13 @@ class _Image:
 
     tag: str
     entrypoint: Sequence[str] = ()
-    environment: Mapping[str, str] | None = None
 
 
-def source_mounts(folder: Path) -> dict[str, Path]:
-    """Return what containers of the trainer image see: path inside → folder of this machine.
+def package_mounts(folder: Path) -> dict[str, Path]:
+    """Return what all containers of the node see: path inside → folder of this machine.
 
     Args:
-        folder: Gets a copy of the sources, so that an edit during the tests changes nothing.
+        folder: Gets a copy of the modules of tests, so that an edit during the tests changes nothing.
 
     Raises:
         MissingToolError: This Python is not of the version that the image has, or Ray has no
@@ -81,10 +77,15 @@ def source_mounts(folder: Path) -> dict[str, Path]:
         )
     if find_spec("aiohttp_cors") is None:
         raise MissingToolError("ray[default] is not installed; install it beside ray in .venv")
-    packages = Path(sys.prefix) / "lib" / "python3.11" / "site-packages"
-    for name in _SOURCES:
-        shutil.copytree(_ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    return {_PATHS[0]: packages} | {f"{_INSIDE}{name}": folder / name for name in _SOURCES}
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(_ROOT / _POD_CODE, folder, ignore=ignored)
+    packages = _find_packages()
+    return {packages.inside: packages.here, packages.path: folder}
+
+
+def _find_packages() -> Packages:
+    here = Path(sys.prefix) / "lib" / "python3.11" / "site-packages"
+    return Packages(here, inside=str(_INSIDE / "packages"), path=str(_INSIDE / "pod-code"))
 
 
 def make_archives() -> list[Path]:
@@ -97,12 +98,12 @@ def make_archives() -> list[Path]:
     folder = cache_folder() / "images"
     folder.mkdir(parents=True, exist_ok=True)
     with hold_lock("images"):
-        python = _python_archive(folder)
+        python = Base(_python_archive(folder), _BASE_IMAGE)
         return [
             _static_archive(folder, PAUSE_IMAGE, program("pause")),
             _static_archive(folder, KUBERAY_IMAGE, program("kuberay")),
-            python,
-            make_operator_archive(python, _BASE_IMAGE),
+            make_operator(python),
+            make_trainer(python, _find_packages()),
         ]
 
 
@@ -118,18 +119,11 @@ def _static_archive(folder: Path, tag: str, binary: Path) -> Path:
 
 
 def _python_archive(folder: Path) -> Path:
-    environment = {
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
-        "PYTHONPATH": ":".join(_PATHS),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "LANG": "C.UTF-8",
-    }
-    images = (_Image(TRAINER_IMAGE, environment=environment), _Image(_BASE_IMAGE))
-    path = folder / f"python-{hash_parts([*_PACKAGES, _RAY, _USER, repr(images)])}.tar"
+    path = folder / f"python-{hash_parts([*_PACKAGES, _RAY])}.tar"
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=folder) as root:
             _bootstrap(Path(root))
-            _write_archive(path, Path(root), *images)
+            _write_archive(path, Path(root), _Image(_BASE_IMAGE))
     return path
 
 
@@ -143,34 +137,28 @@ def _bootstrap(root: Path) -> None:
     if done.returncode:
         raise ClusterStartError(f"debootstrap failed: {done.stdout.strip()[-800:]}")
     root.chmod(0o755)
-    # Debian's mark that only apt installs packages; an image of Python has none.
-    (root / "usr" / "lib" / "python3.11" / "EXTERNALLY-MANAGED").unlink()
     scripts = root / "usr" / "local" / "bin"
     (scripts / "python").symlink_to("/usr/bin/python3")
     (scripts / "ray").write_text(_RAY)
     (scripts / "ray").chmod(0o755)
-    with (root / "etc" / "passwd").open("a") as users:
-        users.write(_USER)
     for waste in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale"):
         shutil.rmtree(root / waste, ignore_errors=True)
 
 
-def _write_archive(path: Path, root: Path, *images: _Image) -> None:
-    """Write an archive of images that share one layer."""
+def _write_archive(path: Path, root: Path, image: _Image) -> None:
+    """Write an archive of an image with one layer."""
     unfinished = path.with_suffix(".part")
     layer = path.with_suffix(".layer")
     with tarfile.open(layer, "w") as files:
         files.add(root, arcname=".")
     with layer.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
-    entries = []
+    text = json.dumps(_describe(image, digest)).encode()
+    name = f"{hashlib.sha256(text).hexdigest()}.json"
+    entry = {"Config": name, "RepoTags": [image.tag], "Layers": ["layer.tar"]}
     with tarfile.open(unfinished, "w") as archive:
-        for image in images:
-            text = json.dumps(_describe(image, digest)).encode()
-            name = f"{hashlib.sha256(text).hexdigest()}.json"
-            _add_bytes(archive, name, text)
-            entries.append({"Config": name, "RepoTags": [image.tag], "Layers": ["layer.tar"]})
-        _add_bytes(archive, "manifest.json", json.dumps(entries).encode())
+        _add_bytes(archive, name, text)
+        _add_bytes(archive, "manifest.json", json.dumps([entry]).encode())
         archive.add(layer, arcname="layer.tar")
     layer.unlink()
     unfinished.rename(path)
@@ -182,7 +170,7 @@ def _describe(image: _Image, digest: str) -> dict[str, Any]:
         "os": "linux",
         "config": {
             "Entrypoint": list(image.entrypoint),
-            "Env": [f"{name}={value}" for name, value in (image.environment or {}).items()],
+            "Env": ["PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"],
         },
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
     }

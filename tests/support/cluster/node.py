@@ -14,7 +14,7 @@ from pathlib import Path
 from cluster.cache import cache_folder, hold_lock
 from cluster.control_plane import ControlPlane, Network, start_controllers, start_servers
 from cluster.errors import ClusterStartError, MissingToolError
-from cluster.images import PAUSE_IMAGE, make_archives, source_mounts
+from cluster.images import PAUSE_IMAGE, make_archives, package_mounts
 from cluster.node_settings import (
     CNI_PLUGINS,
     NodeFolders,
@@ -146,7 +146,7 @@ def _start_containerd(processes: Processes, folders: NodeFolders) -> None:
     settings = folders.session / "containerd.toml"
     settings.write_text(render_containerd(folders, PAUSE_IMAGE))
     spec = render_runtime_spec(
-        _run("ctr", "oci", "spec"), source_mounts(folders.session / "sources")
+        _run("ctr", "oci", "spec"), package_mounts(folders.session / "pod-code")
     )
     (folders.session / "runtime-spec.json").write_text(spec)
     (folders.session / "cni" / "pods.conflist").write_text(render_cni(_PODS))

@@ -1,0 +1,169 @@
+"""Jobs that run outlive an upgrade of the operator and its rollback, whatever is upgraded first."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+import previous_release
+from cluster.access import Cluster
+from cluster.api import Manifest
+from cluster.definitions import apply_definitions, own_definitions
+from cluster.fixtures import NamespaceMaker
+from cluster.job_phases import MEASURING, PENDING, RUNNING, STARTING, JobsByPhase
+from cluster.simulated_nodes import SimulatedNodes
+from cluster.simulated_ray import SimulatedRay
+from cluster.watched_job import WatchedJob
+from operator_process import OperatorProcess, install_rights
+from previous_release import (
+    PREVIOUS,
+    HistoryMissingError,
+    operator_environment,
+    unpack_previous,
+)
+
+pytestmark = [pytest.mark.cluster_k, pytest.mark.timeout(600)]
+
+PATIENT = 0.2
+"""A driver may be silent for longer than an operator takes to start."""
+MADE = (PENDING, STARTING, RUNNING, MEASURING)
+TRIALS = {"summary": "3/4", "total": 4, "succeeded": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What is installed: a definition, rights, and the program behind them."""
+
+    cluster: Cluster
+    definitions: list[Path]
+    rights: list[Manifest]
+    operator: OperatorProcess
+
+    def install_definition(self) -> None:
+        apply_definitions(self.cluster.api, self.definitions)
+
+    def start_operator(self) -> None:
+        for manifest in self.rights:
+            self.cluster.api.apply(manifest)
+        self.operator.start()
+
+
+@pytest.fixture
+def previous(kuberay_server: Cluster, tmp_path: Path) -> Iterator[Release]:
+    folder = unpack_previous(tmp_path / "previous")
+    manifests = [
+        YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        for path in sorted((folder / "deploy").glob("*.yaml"))
+    ]
+    rights = [one for one in manifests if one["kind"] in {"Role", "ClusterRole"}]
+    kubeconfig, settings = install_rights(kuberay_server), operator_environment(folder)
+    operator = OperatorProcess(kubeconfig, tmp_path / "previous.log", PATIENT, settings)
+    yield Release(kuberay_server, sorted((folder / "crds").glob("*.yaml")), rights, operator)
+    operator.kill()
+    install_rights(kuberay_server)
+
+
+@pytest.fixture
+def current(kuberay_server: Cluster, tmp_path: Path) -> Iterator[Release]:
+    kubeconfig = install_rights(kuberay_server)
+    rights = [kuberay_server.api.get("ClusterRole", "trimtab-operator")]
+    rights = [{key: one[key] for key in ("apiVersion", "kind", "rules")} for one in rights]
+    rights = [{**one, "metadata": {"name": "trimtab-operator"}} for one in rights]
+    operator = OperatorProcess(kubeconfig, tmp_path / "current.log", PATIENT)
+    yield Release(kuberay_server, own_definitions(), rights, operator)
+    operator.kill()
+    apply_definitions(kuberay_server.api, own_definitions())
+
+
+@pytest.fixture
+def jobs(
+    kuberay_server: Cluster,
+    simulated_nodes: SimulatedNodes,
+    simulated_ray: SimulatedRay,
+    make_namespace: NamespaceMaker,
+) -> JobsByPhase:
+    namespace = make_namespace(kuberay_server)
+    return JobsByPhase(kuberay_server, namespace, simulated_nodes, simulated_ray)
+
+
+def read_lasting(jobs: JobsByPhase, made: dict[str, WatchedJob]) -> dict[str, object]:
+    """Return what an upgrade must leave: what runs, and what was told of each job."""
+    running = {
+        f"{kind} {one['metadata']['name']}": one["metadata"]["uid"]
+        for kind in ("RayJob", "RayCluster", "Pod", "Job")
+        for one in jobs.cluster.api.list(kind, jobs.namespace)
+    }
+    told = {}
+    for name, job in made.items():
+        status = job.status()
+        told[name] = {key: status.get(key) for key in ("attempt", "startTime", "storage")}
+        told[name] |= {
+            entry["type"]: (entry["reason"], entry["lastTransitionTime"])
+            for entry in status["conditions"]
+        }
+    return {**running, **told}
+
+
+def is_followed(job: WatchedJob, sequence: int) -> None:
+    """Report as its driver, and see that the operator of now tells of it."""
+    trials = {"summary": f"3/{sequence}", "total": sequence, "succeeded": 3}
+    job.report(sequence=sequence, trials=trials)
+    job.wait(lambda: job.status()["trials"]["summary"] == trials["summary"])
+
+
+def test_f22_f23_running_jobs_outlive_an_upgrade_and_its_rollback(
+    previous: Release, current: Release, jobs: JobsByPhase
+) -> None:
+    previous.install_definition()
+    previous.start_operator()
+    made = jobs.make(MADE)
+    lasting = read_lasting(jobs, made)
+    assert sum(name.startswith("RayJob") for name in lasting) == len(MADE) - 1
+
+    def check(sequence: int) -> None:
+        is_followed(made[RUNNING], sequence)
+        assert read_lasting(jobs, made) == lasting
+
+    # The definition goes first when upgraded, and when rolled back: each operator meets the other's.
+    current.install_definition()
+    check(5)
+    assert previous.operator.stop() == 0
+    current.start_operator()
+    check(6)
+    previous.install_definition()
+    check(7)
+    assert current.operator.stop() == 0
+    previous.start_operator()
+    check(8)
+    assert previous.operator.stop() == 0
+    current.start_operator()
+    current.install_definition()
+    check(9)
+    finish(jobs, made)
+    for release in (previous, current):
+        assert "Traceback" not in release.operator.read_log()
+
+
+def finish(jobs: JobsByPhase, made: dict[str, WatchedJob]) -> None:
+    """Let all jobs go on to their ends, each in its only attempt."""
+    made[PENDING].edit({"suspend": False})
+    jobs.nodes.release()
+    for name in (PENDING, STARTING):
+        jobs.start_driver(made[name])
+    for name in (PENDING, STARTING, RUNNING):
+        jobs.end_driver(made[name])
+    made[MEASURING].report_target("pi")
+    for job in made.values():
+        job.wait_for("Complete", "True/Finished")
+        assert job.status()["attempt"] == 1
+        assert "failedAttempts" not in job.status()
+
+
+def test_f22_a_clone_without_its_history_is_told_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(previous_release, "PREVIOUS", PREVIOUS[::-1])
+    with pytest.raises(HistoryMissingError, match="git fetch --unshallow"):
+        unpack_previous(tmp_path)
