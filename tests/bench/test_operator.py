@@ -16,6 +16,7 @@ def make_line(
     second: float, verb: str, resource: str, name: str = "", **more: Any
 ) -> tuple[float, str]:
     event = {
+        "stage": more.get("stage", "ResponseComplete"),
         "verb": verb,
         "user": {"username": more.get("user", "system:serviceaccount:a:operator")},
         "objectRef": {
@@ -45,9 +46,16 @@ def test_writes_and_reads_are_those_of_the_operator() -> None:
         make_line(2, "get", "configmaps", "job1-child", code=404),
         make_line(3, "create", "configmaps", "job1-child"),
         make_line(4, "patch", "optimizationjobs", "job1", subresource="status", code=200),
+        make_line(5, "watch", "pods", stage="ResponseStarted", code=200),
+        make_line(6, "watch", "pods", code=200),
+        make_line(7, "watch", "rayjobs", code=403),
     )
     assert [call.resource for call in activity.writes] == ["configmaps", "optimizationjobs"]
-    assert [call.verb for call in activity.reads] == ["get"]
+    assert [(call.verb, call.code) for call in activity.reads] == [
+        ("get", 404),
+        ("watch", 200),
+        ("watch", 403),
+    ]
     assert activity.list_with_status() == {"job1"}
 
 

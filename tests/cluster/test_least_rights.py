@@ -97,10 +97,10 @@ def start_job(place: Place) -> WatchedJob:
 
 def take_children_away(job: WatchedJob) -> None:
     """Delete all but the RayJob, whose end would be an attempt's."""
-    for kind, name in list(job.children()):
-        if kind != "RayJob":
-            job.cluster.api.delete(kind, name, job.namespace)
-            job.wait(lambda kind=kind, name=name: (kind, name) in job.children())
+    taken = {key for key in job.children() if key[0] != "RayJob"}
+    for kind, name in taken:
+        job.cluster.api.delete(kind, name, job.namespace)
+    job.wait(lambda: taken <= job.children().keys())
 
 
 def suspend_and_resume(job: WatchedJob) -> None:
@@ -136,9 +136,9 @@ def make_pod(job: WatchedJob) -> None:
     metadata = {"name": "default", "namespace": job.namespace}
     api.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
     labels = {LABEL_JOB_UID: uid, "trimtab.dev/job": job.name}
-    metadata = {"name": "head", "namespace": job.namespace, "labels": labels}
     spec = {"containers": [{"name": "ray", "image": "trimtab-trainer:test"}]}
-    api.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    pod = {"apiVersion": "v1", "kind": "Pod", "spec": spec}
+    api.create({**pod, "metadata": {**metadata, "name": "head", "labels": labels}})
 
 
 def end_driver(job: WatchedJob, attempt: int) -> None:
@@ -174,10 +174,7 @@ def live(place: Place) -> None:
 def test_the_operator_uses_each_of_its_rights_and_is_refused_none(place: Place) -> None:
     live(place)
     place.operator.kill()
-    given = list_rights(place.manifests)
-    # The server hears of the end of a watch a moment later.
-    wait_until(lambda: given <= list_used(place.read_calls()), SECONDS)
-    calls = place.read_calls()
+    given, calls = list_rights(place.manifests), place.read_calls()
     assert [call for call in calls if call.code == FORBIDDEN] == []
     assert sorted(given - list_used(calls)) == []
     # One verb too many is found.

@@ -16,12 +16,13 @@ _JOBS = "optimizationjobs"
 _ACCOUNT = "system:serviceaccount:"
 _WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 _MILLISECONDS = 1000
+_OK = 200
 _FIRST_ERROR = 400
 
 _POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
-    "omitStages": ["RequestReceived", "ResponseStarted"],
+    "omitStages": ["RequestReceived"],
     "rules": [
         # The controllers of Kubernetes itself.
         {"level": "None", "userGroups": ["system:serviceaccounts:kube-system"]},
@@ -66,7 +67,7 @@ class Call:
     name: str
     code: int
     ended: float
-    """When the answer was complete, in seconds since the epoch; that of a watch ends with it."""
+    """When the answer was complete, in seconds since the epoch; of a watch, when it began."""
 
     @property
     def is_of_account(self) -> bool:
@@ -86,7 +87,14 @@ class Call:
 
 def read_calls(lines: Iterable[str]) -> list[Call]:
     """Return the calls that the lines of an audit log hold, in the order of their answers."""
-    return [_read_call(json.loads(line)) for line in lines]
+    events = [json.loads(line) for line in lines]
+    return [_read_call(event) for event in events if not _ends_watch(event)]
+
+
+def _ends_watch(event: Mapping[str, object]) -> bool:
+    """Return whether an event tells of the end of a watch, whose beginning was told before."""
+    is_end = event["verb"] == "watch" and event["stage"] == "ResponseComplete"
+    return is_end and _part(event, "responseStatus").get("code") == _OK
 
 
 def _read_call(event: Mapping[str, object]) -> Call:
@@ -121,7 +129,7 @@ class Activity:
 
     @property
     def reads(self) -> list[Call]:
-        """Return what the operator read; watches count when they end."""
+        """Return what the operator read; watches count when they begin."""
         return [call for call in self.calls if call.is_of_account and not call.is_write]
 
     def list_latencies(self, jobs: Iterable[str]) -> list[float]:

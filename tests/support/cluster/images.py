@@ -49,6 +49,7 @@ _ROOT = Path(__file__).parents[3]
 _INSIDE = Path("/opt/trimtab")
 _POD_CODE = "tests/support/cluster/pod_code"
 _PACKAGES = ("python3", "python3-pip", "libstdc++6", "libgomp1", "ca-certificates", "wget")
+_SEARCHED = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _RAY = "#!/usr/bin/python3\nfrom ray.scripts.scripts import main\n\nmain()\n"
 
 
@@ -119,7 +120,7 @@ def _static_archive(folder: Path, tag: str, binary: Path) -> Path:
 
 
 def _python_archive(folder: Path) -> Path:
-    path = folder / f"python-{hash_parts([*_PACKAGES, _RAY])}.tar"
+    path = folder / f"python-{hash_parts([*_PACKAGES, _RAY, _SEARCHED])}.tar"
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=folder) as root:
             _bootstrap(Path(root))
@@ -170,7 +171,7 @@ def _describe(image: _Image, digest: str) -> dict[str, Any]:
         "os": "linux",
         "config": {
             "Entrypoint": list(image.entrypoint),
-            "Env": ["PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"],
+            "Env": [f"PATH={_SEARCHED}", "LANG=C.UTF-8"],
         },
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
     }
