@@ -41,6 +41,7 @@ verify: setup generate ## Regenerate, lint, check types and imports, expect a cl
 	for member in api operator trainer-image cli; do (cd $$member && ../$(BIN)/deptry src) || exit 1; done
 	$(BIN)/yamllint --strict .
 	$(BIN)/codespell
+	$(BIN)/hadolint operator/Dockerfile trainer-image/Dockerfile
 	@if command -v shellcheck >/dev/null; then shellcheck tools/*.sh .ci/run; \
 	else echo "verify: shellcheck is not installed, shell scripts are not linted"; fi
 	@test -z "$$(git status --porcelain)" || \

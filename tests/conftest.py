@@ -21,7 +21,7 @@ from cluster.programs import is_built, program
 
 _SERVERS = ("etcd", "kube-apiserver", "kubectl")
 _CONTROLLERS = ("kube-controller-manager", "kube-scheduler", "kuberay")
-_NODE = ("kubelet", "kube-proxy", "coredns", "pause")
+_NODE = ("helm", "kubelet", "kube-proxy", "coredns", "pause")
 NEEDED = {
     "helm": ("helm",),
     "cluster_a": _SERVERS,

@@ -15,6 +15,7 @@ from cluster.access import Cluster
 from cluster.api import Manifest
 from cluster.definitions import apply_definitions, own_definitions, remove_definitions
 from cluster.fixtures import NamespaceMaker
+from cluster.leftovers import list_objects
 from cluster.watched_job import make_job
 from helm_chart import (
     ALL_VALUES,
@@ -39,21 +40,6 @@ OPERATOR = f"{RELEASE}-operator"
 NO_DEFINITION: Values = {"crds": {"install": False}}
 # A column that the definition of an earlier release lacked.
 NEWEST = "    - name: Age\n      type: date\n      jsonPath: .metadata.creationTimestamp\n"
-KINDS = (
-    "Deployment",
-    "ServiceAccount",
-    "Secret",
-    "ConfigMap",
-    "Pod",
-    "NetworkPolicy",
-    "PodDisruptionBudget",
-    "Role",
-    "RoleBinding",
-    "ClusterRole",
-    "ClusterRoleBinding",
-    "CustomResourceDefinition",
-)
-Found = set[tuple[str, str]]
 
 
 @pytest.fixture(autouse=True)
@@ -72,15 +58,6 @@ def bare_server(api_server: Cluster) -> Iterator[Cluster]:
     if api_server.api.find("CustomResourceDefinition", DEFINITION) is not None:
         remove_definitions(api_server.api, own_definitions())
     apply_definitions(api_server.api, own_definitions())
-
-
-def list_objects(cluster: Cluster) -> Found:
-    """Return kind and name of all that a release could leave anywhere."""
-    return {
-        (kind, f"{one['metadata'].get('namespace', '')}/{one['metadata']['name']}")
-        for kind in KINDS
-        for one in cluster.api.list(kind)
-    }
 
 
 def run_release(cluster: Cluster, namespace: str, *arguments: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from cluster.access import Cluster
 from cluster.api import Manifest
-from cluster.audit_log import Call, audit_log, read_calls
+from cluster.audit_log import Call, audit_log, list_calls_of
 from cluster.chaosproxy import ChaosProxy
 from cluster.claims import make_claim
 from cluster.faults import drop
@@ -43,10 +43,7 @@ class Place:
 
     def read_calls(self) -> list[Call]:
         """Return what the operator asked for since it was installed."""
-        with audit_log(self.cluster.folder).open(encoding="utf-8") as log:
-            log.seek(self.start)
-            lines = [line for line in log if line.endswith("\n")]
-        return [call for call in read_calls(lines) if call.user == self.user]
+        return list_calls_of(self.user, self.cluster.folder, self.start)
 
 
 @pytest.fixture(params=["everywhere", "in single namespaces"])

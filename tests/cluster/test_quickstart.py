@@ -12,16 +12,17 @@ from pathlib import Path
 import pytest
 
 from cluster.access import Cluster
+from cluster.built_images import OPERATOR_IMAGE, TRAINER_IMAGE
 from cluster.claims import make_volume
 from cluster.fixtures import NamespaceMaker
+from cluster.installation import image_values, remove_operator
 from cluster.node_jobs import NodeJob
 from cluster.node_timeline import describe_start
-from cluster.programs import program
+from cluster.programs import PROGRAMS, program
 from source_tree import ROOT
 
-DEPLOY = "kubectl apply --server-side -f deploy/"
-# A cluster, KubeRay and the images: the fixture has made them, and then did what DEPLOY does.
-PREPARATION = {"kind", "helm", "docker"}
+# A cluster, the images and KubeRay are there: the test begins with the operator.
+PREPARATION = ("kind", "docker", "docker", "kind", "helm")
 
 
 def read_commands() -> list[str]:
@@ -42,28 +43,45 @@ def test_the_quickstart_has_at_most_ten_commands_and_its_files_exist() -> None:
     assert [name for name in files if not (ROOT / name).exists()] == []
 
 
-def test_the_quickstart_installs_before_it_runs() -> None:
-    programs = [shlex.split(command)[0] for command in read_commands()]
-    first = next(at for at, name in enumerate(programs) if name not in PREPARATION)
-    assert set(programs[:first]) == PREPARATION
-    assert not PREPARATION & set(programs[first:])
-    assert read_commands()[first] == DEPLOY
+def test_the_quickstart_prepares_before_it_installs() -> None:
+    programs = tuple(shlex.split(command)[0] for command in read_commands())
+    assert programs[: len(PREPARATION)] == PREPARATION
+    assert not {"kind", "docker"} & set(programs[len(PREPARATION) :])
+
+
+def test_the_quickstart_installs_the_kuberay_that_the_tests_have() -> None:
+    pinned = PROGRAMS["kuberay"].folder / "go.mod"
+    found = re.findall(r"ray-project/kuberay\S* v(\S+)", pinned.read_text(encoding="utf-8"))
+    (version,) = set(found)
+    assert f"--version {version} " in read_commands()[len(PREPARATION) - 1]
+
+
+@pytest.fixture
+def image_options(operator_image: str, trainer_image: str) -> str:
+    """Options for a cluster that has other images than those of the quickstart."""
+    if (operator_image, trainer_image) == (OPERATOR_IMAGE, TRAINER_IMAGE):
+        return ""
+    values = json.dumps(image_values(operator_image, trainer_image))
+    return f" --take-ownership --values - <<'END'\n{values}\nEND"
 
 
 @pytest.mark.cluster_n
 @pytest.mark.timeout(900)
 def test_the_quickstart_ends_with_a_checked_artifact(
-    node_operator: Cluster,
+    node_server: Cluster,
+    image_options: str,
     make_namespace: NamespaceMaker,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    namespace = make_namespace(node_operator)
-    make_volume(node_operator, namespace, "runs")
-    shutil.copytree(ROOT / "examples" / "07-cluster", tmp_path / "examples" / "07-cluster")
-    environment = prepare(node_operator, namespace, tmp_path)
-    commands = read_commands()
-    for command in commands[commands.index(DEPLOY) + 1 :]:
+    remove_operator(node_server)
+    namespace = make_namespace(node_server)
+    make_volume(node_server, namespace, "runs")
+    for folder in ("examples/07-cluster", "charts/trimtab"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    environment = prepare(node_server, namespace, tmp_path)
+    install, *rest = read_commands()[len(PREPARATION) :]
+    for command in (install + image_options, *rest):
         done = subprocess.run(
             ["sh", "-ec", command],
             check=False,
@@ -73,7 +91,7 @@ def test_the_quickstart_ends_with_a_checked_artifact(
             text=True,
         )
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-    job = NodeJob(node_operator, namespace, "first")
+    job = NodeJob(node_server, namespace, "first")
     with capsys.disabled():
         sys.stdout.write(describe_start(job))
     results = tmp_path / "results" / "first"
@@ -91,7 +109,11 @@ def prepare(cluster: Cluster, namespace: str, folder: Path) -> dict[str, str]:
         **os.environ,
         "KUBECONFIG": str(kubeconfig),
         "PATH": os.pathsep.join(
-            [str(Path(sys.executable).parent), str(program("kubectl").parent), os.environ["PATH"]]
+            [
+                str(Path(sys.executable).parent),
+                *(str(program(name).parent) for name in ("kubectl", "helm")),
+                os.environ["PATH"],
+            ]
         ),
     }
     subprocess.run(

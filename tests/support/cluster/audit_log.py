@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-__all__ = ["Activity", "Call", "audit_flags", "audit_log", "read_calls"]
+__all__ = ["Activity", "Call", "audit_flags", "audit_log", "list_calls_of", "read_calls"]
 
 _JOBS = "optimizationjobs"
 _ACCOUNT = "system:serviceaccount:"
@@ -53,6 +53,21 @@ def audit_flags(folder: Path) -> tuple[str, str]:
 def audit_log(folder: Path) -> Path:
     """Return the log of a server that was given the flags for this folder."""
     return folder / "audit.log"
+
+
+def list_calls_of(user: str, folder: Path, start: int = 0) -> "list[Call]":
+    """Return what a user asked for, of a server that was given the flags for this folder.
+
+    Args:
+        user: As the server names it.
+        folder: Of the log.
+        start: Length of the log when it began to count.
+    """
+    with audit_log(folder).open(encoding="utf-8") as log:
+        log.seek(start)
+        # The last line may be in the making.
+        lines = [line for line in log if line.endswith("\n")]
+    return [call for call in read_calls(lines) if call.user == user]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from cluster.existing import (
     use_existing,
 )
 from cluster.images import KUBERAY_IMAGE, OPERATOR_IMAGE, TRAINER_IMAGE
-from cluster.installation import install_operator
+from cluster.installation import install_operator, is_installed
 from cluster.kinds import CHILD_KINDS
 from cluster.kuberay import install_kuberay, start_kuberay
 from cluster.node import start_node
@@ -39,6 +39,7 @@ __all__ = [
     "make_namespace",
     "node_operator",
     "node_server",
+    "operator_image",
     "ray_api_server",
     "simulated_nodes",
     "simulated_ray",
@@ -137,11 +138,9 @@ def node_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     given = given_kubeconfig()
     if given is not None:
         with use_existing(given, session) as cluster:
-            apply_definitions(cluster.api, own_definitions())
             yield cluster
         return
     with start_node(session) as plane:
-        apply_definitions(plane.cluster.api, own_definitions())
         install_kuberay(plane.cluster, KUBERAY_IMAGE)
         yield plane.cluster
 
@@ -153,10 +152,16 @@ def trainer_image() -> str:
 
 
 @pytest.fixture(scope="session")
-def node_operator(node_server: Cluster, trainer_image: str) -> Cluster:
-    """The cluster of tier N with the operator in it, installed as users do."""
-    image = os.environ.get(OPERATOR_VARIABLE, OPERATOR_IMAGE)
-    install_operator(node_server, image=image, trainer_image=trainer_image)
+def operator_image() -> str:
+    """The image of the operator at tier N."""
+    return os.environ.get(OPERATOR_VARIABLE, OPERATOR_IMAGE)
+
+
+@pytest.fixture(scope="module")
+def node_operator(node_server: Cluster, operator_image: str, trainer_image: str) -> Cluster:
+    """The cluster of tier N with the operator in it; a file that takes it away has its own tests."""
+    if not is_installed(node_server):
+        install_operator(node_server, image=operator_image, trainer_image=trainer_image)
     return node_server
 
 

@@ -1,24 +1,27 @@
 """The KubeRay operator: a program beside the API server in tier K, a pod in tier N.
 
-Outside the cluster it cannot reach a Ray head, so there a proxy answers for all heads. Its own
-access rights are not under test: it may do everything.
+Outside the cluster it cannot reach a Ray head, so there a proxy answers for all heads, and it may do
+everything. In a pod it is installed by its own chart, which is in its module, with its own rights.
 """
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cluster.access import Cluster
-from cluster.api import Api, Manifest
+from cluster.api import Api
 from cluster.control_plane import ControlPlane
 from cluster.definitions import apply_definitions, kuberay_definitions
-from cluster.errors import ClusterStartError
-from cluster.processes import find_free_ports, wait_until
-from cluster.programs import program
+from cluster.processes import find_free_ports
+from cluster.programs import module_folder, program
+from helm_chart import run_helm
 
 __all__ = ["install_kuberay", "start_kuberay", "stopped_kuberay"]
 
-_NAMESPACE = "ray-system"
+_MODULE = "github.com/ray-project/kuberay"
+_NAMESPACE = "kuberay-system"
+_SECONDS = 120
 
 
 def start_kuberay(plane: ControlPlane, heads: str) -> None:
@@ -50,70 +53,43 @@ def start_kuberay(plane: ControlPlane, heads: str) -> None:
 
 
 def install_kuberay(cluster: Cluster, image: str) -> None:
-    """Install KubeRay's definitions and run its operator in a pod, where names resolve.
+    """Install KubeRay with its own chart, in a namespace that Pod Security holds to `restricted`.
+
+    Args:
+        cluster: In whose pods names resolve.
+        image: Of the program alone, with a tag.
 
     Raises:
-        ClusterStartError: It is not available in time.
+        HelmError: It is not available in time.
     """
-    apply_definitions(cluster.api, kuberay_definitions())
-    for manifest in _operator_manifests(image):
-        cluster.api.apply(manifest)
-
-    def is_available() -> bool:
-        deployment = cluster.api.get("Deployment", "kuberay", _NAMESPACE)
-        return bool(deployment.get("status", {}).get("availableReplicas"))
-
-    if not wait_until(is_available, 120):
-        pods = cluster.api.list("Pod", _NAMESPACE)
-        states = [pod["status"].get("containerStatuses") for pod in pods]
-        raise ClusterStartError(f"KubeRay is not available after 120 s: {states}")
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    metadata = {"name": _NAMESPACE, "labels": labels}
+    cluster.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    repository, _, tag = image.rpartition(":")
+    values = {
+        "image": {"repository": repository, "tag": tag, "pullPolicy": "Never"},
+        "operatorCommand": "/program",
+        "leaderElectionEnabled": False,
+        "podSecurityContext": {"runAsUser": 65532, "runAsGroup": 65532},
+        "readinessProbe": {"initialDelaySeconds": 1, "periodSeconds": 1},
+        # The tenth of a core that it has by default makes its start slow.
+        "resources": {"limits": {"cpu": None}},
+    }
+    chart = module_folder("kuberay", _MODULE) / "helm-chart" / "kuberay-operator"
+    release = ("install", "kuberay-operator", str(chart), "--namespace", _NAMESPACE)
+    wait = ("--wait", f"--timeout={_SECONDS}s", "--values", "-")
+    run_helm(*release, *wait, cluster=cluster, text=json.dumps(values))
 
 
 @contextmanager
 def stopped_kuberay(cluster: Cluster) -> Iterator[None]:
     """Keep KubeRay's operator of tier N from running for a while; its Ray clusters go on."""
-    deployment = ("-n", _NAMESPACE, "deployment/kuberay")
+    (found,) = cluster.api.list("Deployment", labels="app.kubernetes.io/name=kuberay-operator")
+    metadata = found["metadata"]
+    deployment = ("-n", metadata["namespace"], f"deployment/{metadata['name']}")
     cluster.kubectl("scale", *deployment, "--replicas=0")
     try:
         cluster.kubectl("rollout", "status", *deployment, "--timeout=60s")
         yield
     finally:
         cluster.kubectl("scale", *deployment, "--replicas=1")
-
-
-def _operator_manifests(image: str) -> list[Manifest]:
-    named = {"name": "kuberay", "namespace": _NAMESPACE}
-    labels = {"app": "kuberay"}
-    container = {
-        "name": "operator",
-        "image": image,
-        "imagePullPolicy": "Never",
-        "args": ["--enable-leader-election=false"],
-        "readinessProbe": {"httpGet": {"path": "/readyz", "port": 8082}, "periodSeconds": 1},
-    }
-    pod = {"serviceAccountName": "kuberay", "containers": [container]}
-    return [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _NAMESPACE}},
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": named},
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": "kuberay"},
-            "roleRef": {
-                "apiGroup": "rbac.authorization.k8s.io",
-                "kind": "ClusterRole",
-                "name": "cluster-admin",
-            },
-            "subjects": [{"kind": "ServiceAccount", **named}],
-        },
-        {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": named,
-            "spec": {
-                "replicas": 1,
-                "selector": {"matchLabels": labels},
-                "template": {"metadata": {"labels": labels}, "spec": pod},
-            },
-        },
-    ]

@@ -1,8 +1,8 @@
-"""What is still there in a namespace of tier K of all that was made for its jobs."""
+"""What is still there of all that was made for jobs, or by a release of the chart."""
 
 from cluster.access import Cluster
 
-__all__ = ["list_leftovers"]
+__all__ = ["list_leftovers", "list_objects"]
 
 _KINDS = (
     "RayJob",
@@ -17,6 +17,20 @@ _KINDS = (
     "RoleBinding",
     "NetworkPolicy",
 )
+_OF_RELEASES = (
+    "Deployment",
+    "ServiceAccount",
+    "Secret",
+    "ConfigMap",
+    "Pod",
+    "NetworkPolicy",
+    "PodDisruptionBudget",
+    "Role",
+    "RoleBinding",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "CustomResourceDefinition",
+)
 _ALWAYS_THERE = frozenset({"ConfigMap kube-root-ca.crt", "ServiceAccount default"})
 
 
@@ -28,3 +42,12 @@ def list_leftovers(cluster: Cluster, namespace: str) -> list[str]:
         for one in cluster.api.list(kind, namespace)
     ]
     return [name for name in found if name not in _ALWAYS_THERE]
+
+
+def list_objects(cluster: Cluster) -> set[tuple[str, str]]:
+    """Return kind and name, with its namespace, of all that a release could leave anywhere."""
+    return {
+        (kind, f"{one['metadata'].get('namespace', '')}/{one['metadata']['name']}")
+        for kind in _OF_RELEASES
+        for one in cluster.api.list(kind)
+    }

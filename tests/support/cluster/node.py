@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cluster.audit_log import audit_flags
 from cluster.cache import cache_folder, hold_lock
 from cluster.control_plane import ControlPlane, Network, start_controllers, start_servers
 from cluster.errors import ClusterStartError, MissingToolError
@@ -67,7 +68,7 @@ def start_node(session: Path) -> Iterator[ControlPlane]:
         _network_namespaces(),
         Processes(session) as processes,
     ):
-        plane = start_servers(processes, _NETWORK)
+        plane = start_servers(processes, _NETWORK, audit_flags(processes.folder))
         start_controllers(plane)
         _start_containerd(processes, folders)
         try:

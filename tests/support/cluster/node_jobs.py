@@ -13,7 +13,7 @@ from cluster.access import Cluster
 from cluster.api import Manifest
 from cluster.processes import wait_until
 
-__all__ = ["NodeJob", "make_digits_job", "make_slow_job"]
+__all__ = ["RESOURCE", "NodeJob", "make_digits_job", "make_slow_job"]
 
 KIND = "OptimizationJob"
 RESOURCE = "optimizationjobs.trimtab.dev"
