@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from cluster.watched_job import make_job
 from helm_chart import (
     ALL_VALUES,
     CHART,
+    NAMESPACE,
     RELEASE,
     HelmError,
     Values,
@@ -29,6 +31,7 @@ from helm_chart import (
     run_helm,
 )
 from source_tree import ROOT
+from trimtab_cli.doctor.installation import INSTALL
 
 pytestmark = [pytest.mark.cluster_a, pytest.mark.helm]
 # Releases that take seconds, or whose check is a process of the operator.
@@ -202,6 +205,20 @@ def test_f23_an_upgrade_of_the_release_upgrades_the_definition(
     run_release(bare_server, namespace, "upgrade", RELEASE, str(CHART))
     assert "Age" in list_columns(bare_server)
     run_release(bare_server, namespace, "uninstall", RELEASE, "--wait")
+
+
+@slow
+def test_what_doctor_advises_installs_and_upgrades_and_keeps_the_values(
+    bare_server: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    program, *advised = shlex.split(INSTALL)
+    assert program == "helm"
+    run_helm(*advised, "--set", "logLevel=DEBUG", cluster=bare_server)
+    run_helm(*advised, cluster=bare_server)
+    environment = read_environment(bare_server, NAMESPACE)
+    assert environment["TRIMTAB_OPERATOR_LOG_LEVEL"] == "DEBUG"
+    run_release(bare_server, NAMESPACE, "uninstall", RELEASE, "--wait")
 
 
 def test_a_definition_that_was_applied_by_hand_is_taken_over_where_that_is_asked(

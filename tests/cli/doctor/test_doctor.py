@@ -18,6 +18,7 @@ from cluster_objects import (
 )
 from command_line import RunCommand, WriteManifest
 from small_api import Refusal, SmallApi, make_refusal
+from trimtab_cli.doctor.installation import INSTALL
 
 STORED: dict[str, Any] = {"storage": {"uri": "s3://runs", "secretRef": {"name": "s3"}}}
 SPACE = "/api/v1/namespaces/vision"
@@ -48,7 +49,7 @@ def test_the_command_that_mends_it_stands_below(trimtab: RunCommand, api: SmallA
     assert result.exit_code == 5
     lines = result.stdout.splitlines()
     (index,) = [number for number, line in enumerate(lines) if line.startswith("failed")]
-    assert lines[index + 1].strip() == "kubectl apply --server-side -f deploy/"
+    assert lines[index + 1].strip() == INSTALL
 
 
 Change = Callable[[SmallApi], None]
@@ -104,8 +105,8 @@ def close_server(api: SmallApi) -> None:
 @pytest.mark.parametrize(
     ("change", "state", "text", "remedy"),
     [
-        (drop_definition, "failed", "is not defined", "-f crds/"),
-        (age_definition, "failed", "it lacks spec.storage", "-f crds/"),
+        (drop_definition, "failed", "is not defined", INSTALL),
+        (age_definition, "failed", "it lacks spec.storage", INSTALL),
         (drop_kuberay, "failed", "ray.io/v1 RayJob is not defined", "helm install kuberay"),
         (break_kuberay, "failed", "its pod is not ready", "describe pod operator-0"),
         (age_kuberay, "note", "tested from 1.6 on", "helm upgrade kuberay-operator"),

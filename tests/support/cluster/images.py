@@ -120,11 +120,12 @@ def _static_archive(folder: Path, tag: str, binary: Path) -> Path:
 
 
 def _python_archive(folder: Path) -> Path:
-    path = folder / f"python-{hash_parts([*_PACKAGES, _RAY, _SEARCHED])}.tar"
+    image = _Image(_BASE_IMAGE)
+    path = folder / f"python-{hash_parts([*_PACKAGES, _RAY, repr(_describe(image, ''))])}.tar"
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=folder) as root:
             _bootstrap(Path(root))
-            _write_archive(path, Path(root), _Image(_BASE_IMAGE))
+            _write_archive(path, Path(root), image)
     return path
 
 
@@ -174,6 +175,8 @@ def _describe(image: _Image, digest: str) -> dict[str, Any]:
             "Env": [f"PATH={_SEARCHED}", "LANG=C.UTF-8"],
         },
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
+        # Without it buildah cannot count the layers of what it builds on this.
+        "history": [{"created_by": "the tests of Trimtab"}],
     }
 
 

@@ -20,6 +20,7 @@ from trimtab_cli.doctor._base import Check, CheckState
 from trimtab_cli.doctor.schema import compare_schema
 
 __all__ = [
+    "INSTALL",
     "OperatorDefaults",
     "check_definition",
     "check_kuberay",
@@ -33,8 +34,11 @@ _OLDEST = 34
 _OPERATOR = f"{LABEL_NAME}={NAME},app.kubernetes.io/component=operator"
 _KUBERAY = "app.kubernetes.io/component=kuberay-operator"
 _OLDEST_KUBERAY = (1, 6)
-_INSTALL = "kubectl apply --server-side -f deploy/"
-_INSTALL_DEFINITION = "kubectl apply --server-side -f crds/"
+INSTALL = (
+    "helm upgrade --install trimtab charts/trimtab --namespace trimtab-system --create-namespace"
+    " --reset-then-reuse-values"
+)
+"""Installs or upgrades operator and definition; a release that is there keeps its values."""
 _INSTALL_KUBERAY = (
     "helm install kuberay-operator kuberay-operator"
     " --repo https://ray-project.github.io/kuberay-helm --version 1.6.2"
@@ -74,12 +78,12 @@ def check_definition(cluster: AbstractCluster) -> Iterator[Check]:
         document = cluster.read(f"/openapi/v3/apis/{API_VERSION}")
     except KindMissingError:
         text = f"{API_VERSION} {KIND} is not defined"
-        yield Check(subject, CheckState.FAILED, text, _INSTALL_DEFINITION)
+        yield Check(subject, CheckState.FAILED, text, INSTALL)
         return
     difference = compare_schema(_find_schema(document))
     if difference.lacking:
         text = f"older than this command line: it lacks {_name_some(difference.lacking)}"
-        yield Check(subject, CheckState.FAILED, text, _INSTALL_DEFINITION)
+        yield Check(subject, CheckState.FAILED, text, INSTALL)
     elif difference.additional:
         text = f"newer than this command line: it has {_name_some(difference.additional)}"
         yield Check(subject, CheckState.NOTE, text, "pip install --upgrade trimtab-cli")
@@ -89,7 +93,7 @@ def check_definition(cluster: AbstractCluster) -> Iterator[Check]:
 
 def check_operator(cluster: AbstractCluster) -> Iterator[Check]:
     """Look whether the operator runs."""
-    yield from _check_pods(cluster, "operator", _OPERATOR, _INSTALL)
+    yield from _check_pods(cluster, "operator", _OPERATOR, INSTALL)
 
 
 def check_kuberay(cluster: AbstractCluster) -> Iterator[Check]:
