@@ -20,7 +20,7 @@ import trimtab_trainer
 def can_write(folder):
     return os.access(folder, os.W_OK)
 
-left = ["/opt/uv", "/source", "/root/.cache", "/var/lib/apt/lists/lock"]
+left = ["/opt/uv", "/source", os.path.expanduser("~root/.cache"), "/var/lib/apt/lists/lock"]
 print(json.dumps({
     "user": [os.getuid(), os.getgid(), os.path.expanduser("~")],
     "ours": sorted({module.__file__.split("/python3")[0] for module in (trimtab_api, trimtab_trainer)}),
