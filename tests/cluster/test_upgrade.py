@@ -9,7 +9,6 @@ from ruamel.yaml import YAML
 
 import previous_release
 from cluster.access import Cluster
-from cluster.api import Manifest
 from cluster.definitions import apply_definitions, own_definitions
 from cluster.fixtures import NamespaceMaker
 from cluster.job_phases import MEASURING, PENDING, RUNNING, STARTING, JobsByPhase
@@ -23,6 +22,7 @@ from previous_release import (
     operator_environment,
     unpack_previous,
 )
+from source_tree import ROOT
 
 pytestmark = [pytest.mark.cluster_k, pytest.mark.timeout(600)]
 
@@ -34,46 +34,39 @@ TRIALS = {"summary": "3/4", "total": 4, "succeeded": 3}
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What is installed: a definition, rights, and the program behind them."""
+    """What is installed of a checkout: its definition, and its program with its rights."""
 
     cluster: Cluster
-    definitions: list[Path]
-    rights: list[Manifest]
+    checkout: Path
     operator: OperatorProcess
 
     def install_definition(self) -> None:
-        apply_definitions(self.cluster.api, self.definitions)
+        apply_definitions(self.cluster.api, sorted((self.checkout / "crds").glob("*.yaml")))
 
     def start_operator(self) -> None:
-        for manifest in self.rights:
-            self.cluster.api.apply(manifest)
+        for path in (self.checkout / "deploy").glob("*.yaml"):
+            for manifest in YAML(typ="safe").load_all(path.read_text(encoding="utf-8")):
+                if manifest["kind"] == "ClusterRole":
+                    self.cluster.api.apply(manifest)
         self.operator.start()
 
 
 @pytest.fixture
 def previous(kuberay_server: Cluster, tmp_path: Path) -> Iterator[Release]:
-    folder = unpack_previous(tmp_path / "previous")
-    manifests = [
-        YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-        for path in sorted((folder / "deploy").glob("*.yaml"))
-    ]
-    rights = [one for one in manifests if one["kind"] in {"Role", "ClusterRole"}]
-    kubeconfig, settings = install_rights(kuberay_server), operator_environment(folder)
+    checkout = unpack_previous(tmp_path / "previous")
+    kubeconfig, settings = install_rights(kuberay_server), operator_environment(checkout)
     operator = OperatorProcess(kubeconfig, tmp_path / "previous.log", PATIENT, settings)
-    yield Release(kuberay_server, sorted((folder / "crds").glob("*.yaml")), rights, operator)
+    yield Release(kuberay_server, checkout, operator)
     operator.kill()
-    install_rights(kuberay_server)
 
 
 @pytest.fixture
 def current(kuberay_server: Cluster, tmp_path: Path) -> Iterator[Release]:
     kubeconfig = install_rights(kuberay_server)
-    rights = [kuberay_server.api.get("ClusterRole", "trimtab-operator")]
-    rights = [{key: one[key] for key in ("apiVersion", "kind", "rules")} for one in rights]
-    rights = [{**one, "metadata": {"name": "trimtab-operator"}} for one in rights]
     operator = OperatorProcess(kubeconfig, tmp_path / "current.log", PATIENT)
-    yield Release(kuberay_server, own_definitions(), rights, operator)
+    yield Release(kuberay_server, ROOT, operator)
     operator.kill()
+    # For the tests after this one.
     apply_definitions(kuberay_server.api, own_definitions())
 
 
