@@ -22,6 +22,7 @@ from trimtab_codegen.chart import (
     render_values,
 )
 from trimtab_codegen.crd import PLURAL, build_crd
+from trimtab_codegen.dashboards import render_dashboards
 from trimtab_codegen.deploy import build_deploy
 from trimtab_codegen.metrics_page import render_metrics_page
 from trimtab_codegen.reference import render_reference
@@ -76,6 +77,7 @@ def _render_files() -> dict[str, str]:
             _open_objects(RunReport.model_json_schema(by_alias=True))
         ),
         "docs/reference/metrics.md": f"<!-- {_HEADER} -->\n\n{render_metrics_page()}",
+        **{f"{_CHART}/files/dashboards/{name}": text for name, text in render_dashboards().items()},
     }
 
 
