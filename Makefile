@@ -21,11 +21,13 @@ data: ## Fill pvc://datasets/fashion-mnist from Debian's package
 	@tools/fashion-mnist.sh
 
 test: setup ## Run the tests that need no node; builds an API server and Helm with Go at the first use
+	@tools/prometheus.sh
 	$(PROGRAMS) etcd kube-apiserver kubectl helm
 	$(PYTEST) -m "not ($(CLUSTER)) and not cluster_n and not campaign"
 
 test-cluster: setup ## Run the others: operator, KubeRay, S3 and a real node, which needs root
 	@tools/cluster-packages.sh
+	@tools/prometheus.sh
 	$(PROGRAMS)
 	$(PYTEST) -m "($(CLUSTER)) and not campaign"
 	$(BIN)/pytest -m cluster_n

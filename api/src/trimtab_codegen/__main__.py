@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
 from trimtab_api.reports import RunReport
+from trimtab_codegen.alerts import build_rule_files
 from trimtab_codegen.chart import (
     build_role_rules,
     build_values_schema,
@@ -77,6 +78,10 @@ def _render_files() -> dict[str, str]:
             _open_objects(RunReport.model_json_schema(by_alias=True))
         ),
         "docs/reference/metrics.md": f"<!-- {_HEADER} -->\n\n{render_metrics_page()}",
+        **{
+            f"{_CHART}/files/rules/{name}": f"# {_HEADER}\n{_render_yaml(rules)}"
+            for name, rules in build_rule_files().items()
+        },
         **{f"{_CHART}/files/dashboards/{name}": text for name, text in render_dashboards().items()},
     }
 

@@ -5,6 +5,7 @@ Called by `__main__`, which writes it to `docs/reference/metrics.md`.
 
 from collections.abc import Iterator, Sequence
 
+from trimtab_codegen.alerts import ALERTS
 from trimtab_operator.telemetry.catalogue import CATALOGUE, JOB_LABELS, Series
 
 __all__ = ["render_metrics_page"]
@@ -33,12 +34,23 @@ _OPERATOR = """
 Counters begin at 0 with each start of the operator.
 """
 
+_ALERTS = """
+## Alerts
+
+Rules of `charts/trimtab/files/rules/`, as Prometheus reads them. None is about storage that is
+nearly full, since the operator does not see it: the figure is `kubelet_volume_stats_available_bytes`
+of the cluster, or the bucket's own.
+
+| Alert | Severity | After | Summary |
+|---|---|---|---|"""
+
 
 def render_metrics_page() -> str:
     """Return the page as Markdown."""
     of_jobs = [series for series in CATALOGUE if series.labels[:2] == JOB_LABELS]
     others = [series for series in CATALOGUE if series not in of_jobs]
-    return "\n".join([_HEAD, *_table(of_jobs), _OPERATOR, *_table(others), ""])
+    tables = [_HEAD, *_table(of_jobs), _OPERATOR, *_table(others), _ALERTS, *_list_alerts()]
+    return "\n".join([*tables, ""])
 
 
 def _table(catalogue: Sequence[Series]) -> Iterator[str]:
@@ -48,3 +60,9 @@ def _table(catalogue: Sequence[Series]) -> Iterator[str]:
         own = series.labels[2:] if series.labels[:2] == JOB_LABELS else series.labels
         labels = ", ".join(f"`{label}`" for label in own)
         yield f"| `{series.name}` | {series.type} | {labels} | {series.meaning} |"
+
+
+def _list_alerts() -> Iterator[str]:
+    for alert in ALERTS:
+        link = f"[{alert.full_name}](../runbooks/{alert.name}.md)"
+        yield f"| {link} | {alert.severity} | {alert.lasting or 'at once'} | {alert.summary} |"
