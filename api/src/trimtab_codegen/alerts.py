@@ -181,7 +181,8 @@ _JOBS = (
         severity=Severity.INFO,
         summary="What ships misses a limit.",
         description=f"{_JOB} is complete, but {{{{ $labels.metric }}}} for {{{{ $labels.target }}}}"
-        " misses its {{ $labels.limit }} by {{ $value | humanize }}.",
+        " misses its {{ $labels.limit }}: the margin is "
+        '{{ $value | printf "%.4g" }}.',
     ),
 )
 

@@ -38,8 +38,8 @@ _ALERTS = """
 ## Alerts
 
 Rules of `charts/trimtab/files/rules/`, as Prometheus reads them. None is about storage that is
-nearly full, since the operator does not see it: the figure is `kubelet_volume_stats_available_bytes`
-of the cluster, or the bucket's own.
+nearly full: the operator does not see it. `kubelet_volume_stats_available_bytes` of the cluster has
+the figure, or the bucket itself.
 
 | Alert | Severity | After | Summary |
 |---|---|---|---|"""
