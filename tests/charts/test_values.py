@@ -46,6 +46,27 @@ CHANGED: dict[str, Values] = {
     "metrics.clientCertificates": {
         "metrics": {"tlsSecret": "metrics-tls", "clientCertificates": True}
     },
+    "metrics.serverName": {
+        "metrics": {"tlsSecret": "metrics-tls", "serverName": "metrics.example.com"},
+        "serviceMonitor": {"enabled": True},
+    },
+    "metrics.clientSecret": {
+        "metrics": {"tlsSecret": "metrics-tls", "clientSecret": "prometheus-tls"},
+        "serviceMonitor": {"enabled": True},
+    },
+    "serviceMonitor.enabled": {"serviceMonitor": {"enabled": True}},
+    "serviceMonitor.interval": {"serviceMonitor": {"enabled": True, "interval": "5s"}},
+    "serviceMonitor.labels": {"serviceMonitor": {"enabled": True, "labels": {"release": "a"}}},
+    "podMonitor.enabled": {"podMonitor": {"enabled": True}},
+    "podMonitor.interval": {"podMonitor": {"enabled": True, "interval": "5s"}},
+    "podMonitor.labels": {"podMonitor": {"enabled": True, "labels": {"release": "a"}}},
+    "prometheusRule.enabled": {"prometheusRule": {"enabled": True}},
+    "prometheusRule.labels": {"prometheusRule": {"enabled": True, "labels": {"release": "a"}}},
+    "prometheusRule.documents": {
+        "prometheusRule": {"enabled": True, "documents": "https://documents.example"}
+    },
+    "dashboards.enabled": {"dashboards": {"enabled": True}},
+    "dashboards.labels": {"dashboards": {"enabled": True, "labels": {"folder": "ml"}}},
     "networkPolicy.enabled": {"networkPolicy": {"enabled": False}},
     "networkPolicy.apiServerPorts": {"networkPolicy": {"apiServerPorts": [443, 6443]}},
     "podDisruptionBudget.enabled": {"podDisruptionBudget": {"enabled": True}},
@@ -153,6 +174,10 @@ def test_each_value_changes_what_is_rendered(path: str) -> None:
         ({"tolerations": [{"effect": "None"}]}, "/tolerations/0/effect", "must be one of"),
         ({"tolerations": [{"kye": "a"}]}, "/tolerations/0", "additional properties 'kye'"),
         ({"networkPolicy": {"apiServerPorts": [0]}}, "/networkPolicy/apiServerPorts/0", "minimum"),
+        ({"serviceMonitor": {"interval": "often"}}, "/serviceMonitor/interval", "pattern"),
+        ({"podMonitor": {"labels": {"a": 1}}}, "/podMonitor/labels/a", "got number, want string"),
+        ({"prometheusRule": {"documents": "a/"}}, "/prometheusRule/documents", "pattern"),
+        ({"dashboards": {"folder": "ml"}}, "/dashboards", "additional properties 'folder'"),
         (
             {"podDisruptionBudget": {"maxUnavailable": "10%"}},
             "/podDisruptionBudget/maxUnavailable",

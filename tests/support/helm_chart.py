@@ -14,6 +14,7 @@ from source_tree import ROOT
 __all__ = [
     "ALL_VALUES",
     "CHART",
+    "MONITORED",
     "NAMESPACE",
     "RELEASE",
     "HelmError",
@@ -53,6 +54,23 @@ ALL_VALUES: Values = {
     "podDisruptionBudget": {"enabled": True},
 }
 """Nearly every value, none as by default, and without the definition, which takes time to read."""
+
+MONITORED: Values = {
+    "crds": {"install": False},
+    "metrics": {
+        "tlsSecret": "metrics-tls",
+        "clientCertificates": True,
+        "clientSecret": "prometheus-tls",
+    },
+    "serviceMonitor": {"enabled": True, "interval": "15s", "labels": {"release": "prometheus"}},
+    "prometheusRule": {
+        "enabled": True,
+        "labels": {"release": "prometheus"},
+        "documents": "https://documents.example/trimtab",
+    },
+    "dashboards": {"enabled": True},
+}
+"""All that Prometheus Operator and Grafana read, with client certificates."""
 
 _HOOK = "helm.sh/hook"
 

@@ -32,6 +32,9 @@ _Place = Annotated[
         pattern=r"^((pvc|s3)://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[^@?#]*)?)?$",
     ),
 ]
+_Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,4}(ms|s|m|h)$")]
+_Labels = Annotated[dict[str, str], Field(max_length=64)]
+_Address = Annotated[str, StringConstraints(max_length=1024, pattern=r"^(https?://[^\s]*[^\s/])?$")]
 _Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -101,6 +104,52 @@ class MetricsValues(ApiModel):
     """Secret with tls.crt and tls.key for `/metrics`; renewed files are read anew. Empty = HTTP."""
     client_certificates: bool = False
     """Let only clients read for which ca.crt of the same Secret vouches."""
+    server_name: _Name = ""
+    """Name in the certificate, which a monitor checks by ca.crt; empty = that of the Service."""
+    client_secret: _Name = ""
+    """Secret with tls.crt and tls.key that a monitor shows; client certificates need it."""
+
+
+class ServiceMonitorValues(ApiModel):
+    """How Prometheus Operator is told of the operator, by a Service."""
+
+    enabled: bool = False
+    """Make a Service and a ServiceMonitor; Prometheus Operator's definitions must be there."""
+    interval: _Duration = "30s"
+    """How often Prometheus reads."""
+    labels: _Labels = Field(default_factory=dict)
+    """Labels by which your Prometheus selects the ServiceMonitor, such as `release: …`."""
+
+
+class PodMonitorValues(ApiModel):
+    """How Prometheus Operator is told of the operator, without a Service."""
+
+    enabled: bool = False
+    """Make a PodMonitor in place of a ServiceMonitor and its Service."""
+    interval: _Duration = "30s"
+    """How often Prometheus reads."""
+    labels: _Labels = Field(default_factory=dict)
+    """Labels by which your Prometheus selects the PodMonitor."""
+
+
+class PrometheusRuleValues(ApiModel):
+    """The alerts."""
+
+    enabled: bool = False
+    """Make a PrometheusRule of the alerts; Prometheus Operator's definitions must be there."""
+    labels: _Labels = Field(default_factory=dict)
+    """Labels by which your Prometheus selects the PrometheusRule."""
+    documents: _Address = ""
+    """Address of this project's files, put before `docs/runbooks/…` in alerts; empty = none."""
+
+
+class DashboardValues(ApiModel):
+    """The dashboards."""
+
+    enabled: bool = False
+    """Make a ConfigMap for each dashboard, which the sidecar of Grafana loads."""
+    labels: _Labels = Field(default_factory=lambda: {"grafana_dashboard": "1"})
+    """Labels by which the sidecar finds them."""
 
 
 class NetworkPolicyValues(ApiModel):
@@ -156,6 +205,14 @@ class ChartValues(ApiModel):
     """Annotations of the operator's pod."""
     metrics: MetricsValues = MetricsValues()
     """Metrics for Prometheus."""
+    service_monitor: ServiceMonitorValues = ServiceMonitorValues()
+    """ServiceMonitor of the operator."""
+    pod_monitor: PodMonitorValues = PodMonitorValues()
+    """PodMonitor of the operator."""
+    prometheus_rule: PrometheusRuleValues = PrometheusRuleValues()
+    """PrometheusRule with the alerts."""
+    dashboards: DashboardValues = DashboardValues()
+    """Dashboards for Grafana."""
     network_policy: NetworkPolicyValues = NetworkPolicyValues()
     """NetworkPolicy of the operator."""
     pod_disruption_budget: DisruptionBudget = DisruptionBudget()

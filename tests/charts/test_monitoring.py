@@ -1,0 +1,150 @@
+"""What the chart renders for Prometheus Operator and Grafana: read once, over TLS, and word for word."""
+
+import json
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from dashboards import BOARDS, RULES, list_alerts
+from helm_chart import (
+    MONITORED,
+    NAMESPACE,
+    RELEASE,
+    HelmError,
+    Manifest,
+    Values,
+    find_manifest,
+    render,
+)
+
+pytestmark = pytest.mark.helm
+
+POD_MONITOR: Values = {"crds": {"install": False}, "podMonitor": {"enabled": True}}
+SERVICE_MONITOR: Values = {"crds": {"install": False}, "serviceMonitor": {"enabled": True}}
+
+
+def find_pod(manifests: list[Manifest]) -> Manifest:
+    return dict(find_manifest(manifests, "Deployment")["spec"]["template"])
+
+
+def read_endpoint(manifests: list[Manifest], kind: str) -> dict[str, Any]:
+    key = "endpoints" if kind == "ServiceMonitor" else "podMetricsEndpoints"
+    (endpoint,) = find_manifest(manifests, kind)["spec"][key]
+    return dict(endpoint)
+
+
+def test_nothing_is_made_for_prometheus_operator_and_grafana_by_default() -> None:
+    kinds = {one["kind"] for one in render()}
+    assert not kinds & {"ServiceMonitor", "PodMonitor", "PrometheusRule", "Service", "ConfigMap"}
+
+
+def test_a_service_monitor_finds_the_service_and_the_service_the_pod() -> None:
+    manifests = render(SERVICE_MONITOR)
+    service, monitor = (find_manifest(manifests, kind) for kind in ("Service", "ServiceMonitor"))
+    pod = find_pod(manifests)
+    assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    selector = monitor["spec"]["selector"]["matchLabels"]
+    assert selector.items() <= service["metadata"]["labels"].items()
+    assert monitor["spec"]["namespaceSelector"] == {"matchNames": [NAMESPACE]}
+    assert service["metadata"]["namespace"] == NAMESPACE
+    (port,) = service["spec"]["ports"]
+    endpoint = read_endpoint(manifests, "ServiceMonitor")
+    assert endpoint == {"port": port["name"], "path": "/metrics", "interval": "30s"}
+    assert port["targetPort"] in [one["name"] for one in pod["spec"]["containers"][0]["ports"]]
+
+
+def test_a_pod_monitor_finds_the_pod() -> None:
+    manifests = render(POD_MONITOR)
+    pod, monitor = find_pod(manifests), find_manifest(manifests, "PodMonitor")
+    selector = monitor["spec"]["selector"]["matchLabels"]
+    assert selector.items() <= pod["metadata"]["labels"].items()
+    endpoint = read_endpoint(manifests, "PodMonitor")
+    assert endpoint == {"port": "metrics", "path": "/metrics", "interval": "30s"}
+    assert all(one["kind"] != "Service" for one in manifests)
+
+
+@pytest.mark.parametrize("kind", ["ServiceMonitor", "PodMonitor"])
+def test_a_monitor_speaks_tls_where_the_operator_does(kind: str) -> None:
+    key = f"{kind[0].lower()}{kind[1:]}"
+    values = {
+        "crds": {"install": False},
+        "metrics": {"tlsSecret": "metrics-tls"},
+        key: {"enabled": True, "interval": "5s"},
+    }
+    assert read_endpoint(render(values), kind) == {
+        "port": "metrics",
+        "path": "/metrics",
+        "interval": "5s",
+        "scheme": "https",
+        "tlsConfig": {
+            "serverName": f"{RELEASE}-operator.{NAMESPACE}.svc",
+            "ca": {"secret": {"name": "metrics-tls", "key": "ca.crt"}},
+        },
+    }
+
+
+def test_a_monitor_shows_a_certificate_where_the_operator_asks_for_one() -> None:
+    secure = read_endpoint(render(MONITORED), "ServiceMonitor")["tlsConfig"]
+    assert secure["cert"] == {"secret": {"name": "prometheus-tls", "key": "tls.crt"}}
+    assert secure["keySecret"] == {"name": "prometheus-tls", "key": "tls.key"}
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (SERVICE_MONITOR | POD_MONITOR, "would have the operator read twice"),
+        (SERVICE_MONITOR | {"metrics": {"enabled": False}}, "metrics.enabled must be set"),
+        (
+            POD_MONITOR | {"metrics": {"tlsSecret": "a", "clientCertificates": True}},
+            "metrics.clientSecret must be set",
+        ),
+    ],
+)
+def test_f78_values_that_do_not_go_together_are_refused(values: Values, words: str) -> None:
+    with pytest.raises(HelmError, match=words):
+        render(values)
+
+
+def test_the_rules_are_those_of_the_files_with_an_address_before_their_pages() -> None:
+    spec = find_manifest(render(MONITORED), "PrometheusRule")["spec"]
+    files: list[Any] = [YAML(typ="safe").load(path) for path in RULES]
+    text = json.dumps([group for file in files for group in file["groups"]])
+    pages = '"runbook_url": "'
+    expected = text.replace(f"{pages}docs/", f"{pages}https://documents.example/trimtab/docs/")
+    assert spec == {"groups": json.loads(expected)}
+    assert expected.count("https://documents.example") == len(list_alerts())
+
+
+def test_the_rules_keep_their_pages_where_no_address_is_given() -> None:
+    values = {"crds": {"install": False}, "prometheusRule": {"enabled": True}}
+    spec = find_manifest(render(values), "PrometheusRule")["spec"]
+    rules = [rule for group in spec["groups"] for rule in group["rules"]]
+    assert rules == list_alerts()
+
+
+def test_each_dashboard_is_there_word_for_word_where_grafana_looks_for_it() -> None:
+    maps = [one for one in render(MONITORED) if one["kind"] == "ConfigMap"]
+    assert len(maps) == len(BOARDS)
+    for one in maps:
+        assert one["metadata"]["labels"]["grafana_dashboard"] == "1"
+    shown = {name: text for one in maps for name, text in one["data"].items()}
+    assert {name: json.loads(text) for name, text in shown.items()} == {
+        f"{RELEASE}-{path.name}": json.loads(path.read_text(encoding="utf-8")) for path in BOARDS
+    }
+
+
+def test_labels_of_ones_own_are_on_what_prometheus_and_grafana_select() -> None:
+    labels = {"release": "prometheus"}
+    values = {
+        "crds": {"install": False},
+        "podMonitor": {"enabled": True, "labels": labels},
+        "prometheusRule": {"enabled": True, "labels": labels},
+        "dashboards": {"enabled": True, "labels": labels},
+    }
+    found = {
+        one["kind"]
+        for one in render(values)
+        if labels.items() <= one["metadata"].get("labels", {}).items()
+    }
+    assert found == {"PodMonitor", "PrometheusRule", "ConfigMap"}
