@@ -1,6 +1,7 @@
 """Custom resource definitions: applied, and waited for until the API server serves their objects.
 
-The fixtures apply ours, and KubeRay's where its operator or a test that plays it needs them.
+The fixtures apply ours, and KubeRay's where its operator or a test that plays it needs them. Those of
+Prometheus Operator are for the test of the chart's monitors.
 """
 
 import re
@@ -17,12 +18,14 @@ from cluster.programs import module_folder
 __all__ = [
     "apply_definitions",
     "kuberay_definitions",
+    "monitoring_definitions",
     "own_definitions",
     "remove_definitions",
 ]
 
 _ROOT = Path(__file__).parents[3]
 _KUBERAY = "github.com/ray-project/kuberay/ray-operator"
+_PROMETHEUS_OPERATOR = "github.com/prometheus-operator/prometheus-operator"
 _SECONDS = 30
 
 
@@ -35,6 +38,14 @@ def kuberay_definitions() -> list[Path]:
     """Return KubeRay's definitions, all of which its operator waits for, from its module."""
     folder = module_folder("kuberay", _KUBERAY) / "config" / "crd" / "bases"
     return sorted(folder.glob("ray.io_*.yaml"))
+
+
+def monitoring_definitions() -> list[Path]:
+    """Return those of Prometheus Operator whose objects the chart makes, from its module."""
+    source = module_folder("prometheus-operator", _PROMETHEUS_OPERATOR)
+    folder = source / "example" / "prometheus-operator-crd"
+    plurals = ("servicemonitors", "podmonitors", "prometheusrules")
+    return [folder / f"monitoring.coreos.com_{plural}.yaml" for plural in plurals]
 
 
 def apply_definitions(api: Api, definitions: Iterable[Path]) -> None:

@@ -55,6 +55,9 @@ _KINDS = {
         "admissionregistration.k8s.io/v1", "mutatingadmissionpolicybindings"
     ),
     "CustomResourceDefinition": _Kind("apiextensions.k8s.io/v1", "customresourcedefinitions"),
+    "ServiceMonitor": _Kind("monitoring.coreos.com/v1", "servicemonitors"),
+    "PodMonitor": _Kind("monitoring.coreos.com/v1", "podmonitors"),
+    "PrometheusRule": _Kind("monitoring.coreos.com/v1", "prometheusrules"),
     "OptimizationJob": _Kind("trimtab.dev/v1alpha1", "optimizationjobs"),
     "RayJob": _Kind("ray.io/v1", "rayjobs"),
     "RayCluster": _Kind("ray.io/v1", "rayclusters"),

@@ -105,16 +105,16 @@ def is_built(name: str) -> bool:
 
 
 def module_folder(name: str, module: str) -> Path:
-    """Return the unpacked source of a module that a program is built from.
+    """Return the unpacked source of a module.
 
     Args:
-        name: The program.
-        module: The path of the module, as in its go.mod.
+        name: The folder of the go.mod that pins it.
+        module: Its path.
 
     Raises:
         ClusterStartError: The module cannot be downloaded.
     """
-    told = json.loads(_go(PROGRAMS[name], ["mod", "download", "-json", module]))
+    told = json.loads(_go(_MODULES / name, ["mod", "download", "-json", module]))
     return Path(told["Dir"])
 
 
@@ -129,26 +129,26 @@ def _build(wanted: Program) -> None:
     unfinished = wanted.binary.with_suffix(".building")
     flags = f"-s -w {wanted.flags}".strip()
     arguments = ["build", "-trimpath", "-ldflags", flags, "-o", str(unfinished), wanted.package]
-    _go(wanted, arguments)
+    _go(wanted.folder, arguments)
     unfinished.rename(wanted.binary)
 
 
-def _go(wanted: Program, arguments: list[str]) -> str:
-    needed = re.search(r"^go (\d+)\.(\d+)", (wanted.folder / "go.mod").read_text(), re.MULTILINE)
+def _go(folder: Path, arguments: list[str]) -> str:
+    needed = re.search(r"^go (\d+)\.(\d+)", (folder / "go.mod").read_text(), re.MULTILINE)
     if needed is None:
-        raise ClusterStartError(f"{wanted.folder / 'go.mod'} has no go line")
+        raise ClusterStartError(f"{folder / 'go.mod'} has no go line")
     go = find_go((int(needed[1]), int(needed[2])))
     environment = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": ""}
     done = subprocess.run(
         ["nice", "-n", "10", str(go), *arguments],
         check=False,
-        cwd=wanted.folder,
+        cwd=folder,
         env=environment,
         capture_output=True,
         text=True,
     )
     if done.returncode:
         raise ClusterStartError(
-            f"go {arguments[0]} of {wanted.name} failed: {done.stderr.strip()[-1500:]}"
+            f"go {' '.join(arguments)} in {folder.name} failed: {done.stderr.strip()[-1500:]}"
         )
     return done.stdout
