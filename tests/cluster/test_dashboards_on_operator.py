@@ -1,16 +1,19 @@
 """Every query of the dashboards and alerts, asked of a real Prometheus that scrapes a real operator."""
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cluster.access import Cluster
 from cluster.chaosproxy import ChaosProxy
+from cluster.errors import ClusterStartError
 from cluster.faults import Answer, Fault, has_path
-from cluster.fixtures import NamespaceMaker
+from cluster.kinds import CHILD_KINDS
 from cluster.processes import wait_until
 from cluster.prometheus import SCRAPE_JOB, PrometheusServer, running_prometheus
 from cluster.watched_job import WatchedJob, make_job
@@ -27,12 +30,13 @@ from dashboards import (
 )
 from metrics_builder import make_full_report
 from operator_process import operator_behind
-from trimtab_api.progress import Counters, OutcomeResult, ProgressReport
+from trimtab_api.progress import OutcomeResult, ProgressReport
 from trimtab_api.v1alpha1.conditions import FailedReason
 
 pytestmark = [pytest.mark.cluster_a, pytest.mark.slow]
 
 SECONDS = 90.0
+JOB = "digits"
 LIMITS = [
     {"metric": "accuracy", "maxDrop": 0.01},
     {"metric": "speedup", "target": "edge", "min": 1.5},
@@ -75,47 +79,85 @@ def dump(report: ProgressReport) -> dict[str, object]:
     return report.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=own)
 
 
+def play(cluster: Cluster, server: PrometheusServer, namespace: str) -> None:
+    """Run a job to its end and fail one, while a third waits, and look at each."""
+    good = start_job(cluster, namespace, JOB)
+    bad = start_job(cluster, namespace, "broken")
+    WatchedJob.create(cluster, make_job(namespace, "waiting"))
+    good.report(sequence=1, **dump(make_full_report()))
+    wait_for(server, "trimtab_pareto_hypervolume")
+    wait_for(server, "trimtab_reconcile_errors_total")
+    good.end(sequence=2, **dump(make_full_report()))
+    bad.end(result=OutcomeResult.FAILED, reason=FailedReason.USER_ERROR, message="no")
+    wait_for(server, "trimtab_result_metric")
+    wait_for(server, 'trimtab_jobs{state="Failed"} == 1')
+    # A rate needs samples on both sides of what it counts.
+    wait_for(server, "rate(trimtab_reconcile_errors_total[1m])")
+
+
 @pytest.fixture(scope="module")
-def watched(
-    ray_api_server: Cluster, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Watched]:
-    """A job that ran and ended, one that failed and one that waits, and a pass that failed."""
-    folder = tmp_path_factory.mktemp("dashboards")
-    cluster = ray_api_server
-    namespace = "watched"
-    named = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
-    cluster.api.create(named)
-    with ChaosProxy(cluster) as proxy, operator_behind(proxy, folder) as operator:
+def watched(ray_api_server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """What Prometheus saw of three jobs and of passes that failed."""
+    folder, namespace = tmp_path_factory.mktemp("dashboards"), "watched"
+    metadata = {"name": namespace}
+    api = ray_api_server.api
+    api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    with ChaosProxy(ray_api_server) as proxy, operator_behind(proxy, folder) as operator:
+        proxy.add(Fault(has_path("/status", "PATCH"), Answer(503), times=2))
         with running_prometheus(folder / "prometheus", operator.metrics_address, RULES) as server:
             start = time.time()
-            good = start_job(cluster, namespace, "digits")
-            bad = start_job(cluster, namespace, "broken")
-            WatchedJob.create(cluster, make_job(namespace, "waiting"))
-            proxy.add(Fault(has_path("/status", "PATCH"), Answer(503), times=2))
-            report = make_full_report()
-            good.report(sequence=1, **dump(report))
-            wait_for(server, "trimtab_pareto_hypervolume")
-            wait_for(server, "trimtab_reconcile_errors_total")
-            counters = report.counters.model_copy(update={"stage_seconds": {"search": 70.0}})
-            assert isinstance(counters, Counters)
-            good.end(sequence=3, **dump(report))
-            bad.end(result=OutcomeResult.FAILED, reason=FailedReason.TRIALS_FAILED, message="all")
-            wait_for(server, "trimtab_result_metric")
-            wait_for(server, 'trimtab_jobs{state="Failed"} == 1')
-            # Rates need two samples.
-            time.sleep(5)
-            yield Watched(server, Span(start, time.time()), namespace, "digits")
-    cluster.api.delete_all("OptimizationJob", namespace)
+            play(ray_api_server, server, namespace)
+            yield Watched(server, Span(start, time.time()), namespace, JOB)
+    for kind in ("OptimizationJob", *CHILD_KINDS):
+        api.delete_all(kind, namespace)
 
 
 def wait_for(server: PrometheusServer, expression: str) -> None:
     assert wait_until(lambda: bool(server.ask(expression)), SECONDS), expression
 
 
-@pytest.mark.parametrize(
-    "panel", list_panels(), ids=lambda panel: f"{panel.board}: {panel.title}"
-)
+@pytest.mark.parametrize("panel", list_panels(), ids=lambda panel: f"{panel.board}: {panel.title}")
 def test_each_query_of_a_panel_has_data(watched: Watched, panel: Panel) -> None:
     for target in panel.targets:
         expression = watched.fill(panel.board, target.expression)
         assert has_data(watched.server, expression, watched.span), expression
+
+
+@pytest.mark.parametrize("board", list_boards())
+def test_each_variable_has_values(watched: Watched, board: str) -> None:
+    for query in list_variables(board).values():
+        found = re.fullmatch(r"label_values\((.+), (\w+)\)", query)
+        assert found is not None
+        values = watched.server.list_values(found[2], watched.fill(board, found[1]))
+        assert {"job_namespace": watched.namespace, "job_name": JOB}[found[2]] in values
+
+
+@pytest.mark.parametrize("alert", list_alerts(), ids=lambda alert: alert["alert"])
+def test_prometheus_evaluates_each_alert(watched: Watched, alert: dict[str, Any]) -> None:
+    watched.server.ask(alert["expr"])
+    rule = watched.server.list_rules()[alert["alert"]]
+    assert rule["health"] == "ok", rule
+
+
+def test_what_went_wrong_raises_its_alerts_and_nothing_else(watched: Watched) -> None:
+    def list_firing() -> set[str]:
+        rules = watched.server.list_rules()
+        return {name for name, rule in rules.items() if rule["state"] == "firing"}
+
+    assert wait_until(
+        lambda: list_firing() == {"TrimtabJobFailed", "TrimtabConstraintMissed"}, SECONDS
+    ), list_firing()
+
+
+def test_prometheus_scrapes_the_operator_without_an_error(watched: Watched) -> None:
+    (target,) = watched.server.list_targets()
+    assert (target["health"], target["lastError"]) == ("up", "")
+    assert target["labels"]["job"] == SCRAPE_JOB
+
+
+def test_an_address_elsewhere_is_not_scraped(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ClusterStartError, match="is not on this machine"),
+        running_prometheus(tmp_path, ("192.0.2.1", 8081), RULES),
+    ):
+        pass

@@ -18,6 +18,7 @@ from cluster.errors import ClusterStartError, MissingToolError
 from cluster.images import PAUSE_IMAGE, make_archives, package_mounts
 from cluster.node_settings import (
     CNI_PLUGINS,
+    POD_BRIDGE,
     NodeFolders,
     render_cni,
     render_containerd,
@@ -33,7 +34,7 @@ __all__ = ["NODE", "start_node"]
 NODE = "node"
 _NETWORK = Network(address="10.245.0.1")
 _PODS = "10.244.0.0/24"
-_BRIDGES = ("k8s0", "k8s-pods")
+_BRIDGES = ("k8s0", POD_BRIDGE)
 _GPUS = "4"
 _STATE = Path("/run/trimtab-test-node")
 _PACKAGES = {

@@ -11,6 +11,7 @@ from typing import Any
 
 __all__ = [
     "CNI_PLUGINS",
+    "POD_BRIDGE",
     "NodeFolders",
     "render_cni",
     "render_containerd",
@@ -21,6 +22,9 @@ __all__ = [
 
 CNI_PLUGINS = Path("/usr/lib/cni")
 """Where Debian's containernetworking-plugins are."""
+
+POD_BRIDGE = "k8s-pods"
+"""The bridge that leads to the pods of the node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ def render_cni(pods: str) -> str:
     """Return the network of pods: a bridge that leads to this machine and no further."""
     plugin = {
         "type": "bridge",
-        "bridge": "k8s-pods",
+        "bridge": POD_BRIDGE,
         "isGateway": True,
         "hairpinMode": True,
         "ipam": {

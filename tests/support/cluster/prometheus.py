@@ -19,6 +19,7 @@ from typing import Any
 
 from cluster.cache import cache_folder
 from cluster.errors import ClusterStartError, MissingToolError
+from cluster.node_settings import POD_BRIDGE
 from cluster.processes import Processes, find_free_ports
 
 __all__ = [
@@ -32,8 +33,6 @@ __all__ = [
 
 SCRAPE_JOB = "trimtab-operator"
 """The label `job` of what is scraped."""
-_LOCAL = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("10.244.0.0/24"))
-"""This machine, and the pods of the node that the tests start on it."""
 _SECONDS = 30.0
 
 Labels = Mapping[str, str]
@@ -129,7 +128,7 @@ def running_prometheus(
         MissingToolError: Prometheus is not there.
     """
     host, port = address
-    if not any(ipaddress.ip_address(host) in network for network in _LOCAL):
+    if not _is_here(host):
         raise ClusterStartError(f"{host} is not on this machine: it is not scraped from here")
     folder.mkdir(parents=True, exist_ok=True)
     config = {
@@ -189,6 +188,14 @@ def find_prometheus_program(name: str) -> Path:
             f" prometheus, or put {name} 2.42 or newer on the PATH"
         )
     return Path(found)
+
+
+def _is_here(host: str) -> bool:
+    """Return whether an address is of this machine, or of a pod on the bridge of the test's node."""
+    if ipaddress.ip_address(host).is_loopback:
+        return True
+    way = subprocess.run(["ip", "route", "get", host], check=False, capture_output=True, text=True)
+    return f" dev {POD_BRIDGE} " in way.stdout and " via " not in way.stdout
 
 
 def _read(one: Mapping[str, Any]) -> Sequel:

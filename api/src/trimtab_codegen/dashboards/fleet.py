@@ -141,6 +141,7 @@ def _show_search() -> Row:
                 unit="none",
             ),
             Query(best, "{{job_namespace}}/{{job_name}} {{metric}}"),
+            floor=None,
         ),
         draw_lines(
             Frame("Ended trials by state", "Of all jobs that there are.", 12),

@@ -118,6 +118,7 @@ def _show_search() -> Row:
             Query(_of_job(catalogue.TRIAL_OBJECTIVE, "slot", "metric"), "slot {{slot}} {{metric}}"),
             Query(_of_job(catalogue.LAST_TRIAL_OBJECTIVE, "metric"), "last {{metric}}"),
             Query(_of_job(catalogue.BEST_OBJECTIVE, "metric"), "best {{metric}}"),
+            floor=None,
         ),
         draw_lines(
             Frame("Trials by state", "Running and ended trials of all attempts.", 8),

@@ -141,7 +141,11 @@ def show_word(frame: Frame, query: Query) -> Panel:
 
 
 def draw_lines(
-    frame: Frame, *queries: Query, is_stacked: bool = False, steps: Steps = (), floor: float = 0
+    frame: Frame,
+    *queries: Query,
+    is_stacked: bool = False,
+    steps: Steps = (),
+    floor: float | None = 0,
 ) -> Panel:
     """Return a panel with series over time.
 
@@ -150,11 +154,13 @@ def draw_lines(
         queries: What is drawn.
         is_stacked: Whether the series are parts of a whole.
         steps: Levels that are drawn as dashed lines; none where empty.
-        floor: Where the axis begins unless a value is lower.
+        floor: Where the axis begins unless a value is lower; None begins at the values.
     """
     panel = _fill(timeseries.Panel(), frame, [_range(query) for query in queries])
     panel.legend(_legend()).tooltip(_tooltip()).overrides(_state_colours())
-    panel.axis_soft_min(floor).show_points(choices.VisibilityMode.AUTO)
+    panel.show_points(choices.VisibilityMode.AUTO)
+    if floor is not None:
+        panel.axis_soft_min(floor)
     panel.line_interpolation(choices.LineInterpolation.STEP_AFTER).line_width(1)
     if steps:
         style = common.GraphThresholdsStyleConfig().mode(choices.GraphThresholdsStyleMode.DASHED)
