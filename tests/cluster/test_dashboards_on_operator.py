@@ -17,11 +17,12 @@ from cluster.kinds import CHILD_KINDS
 from cluster.processes import wait_until
 from cluster.prometheus import SCRAPE_JOB, PrometheusServer, running_prometheus
 from cluster.watched_job import WatchedJob, make_job
+from dashboard_pictures import draw_pictures
 from dashboards import (
     RULES,
     Panel,
+    Seen,
     Span,
-    fill,
     has_data,
     list_alerts,
     list_boards,
@@ -45,18 +46,16 @@ LIMITS = [
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What Prometheus saw of some jobs."""
+    """A Prometheus, and what it has been seeing since a moment."""
 
     server: PrometheusServer
-    span: Span
     namespace: str
-    job: str
+    start: float
 
-    def fill(self, board: str, expression: str) -> str:
-        """Return a query for the one job on its dashboard, and for all on the others."""
-        if board == "job":
-            return fill(expression, job_namespace=self.namespace, job_name=self.job)
-        return fill(expression, job_namespace=".*", job_name=".*")
+    @property
+    def seen(self) -> Seen:
+        """What it saw until now."""
+        return Seen(Span(self.start, time.time()), self.namespace, JOB)
 
 
 def start_job(cluster: Cluster, namespace: str, name: str) -> WatchedJob:
@@ -107,7 +106,7 @@ def watched(ray_api_server: Cluster, tmp_path_factory: pytest.TempPathFactory) -
         with running_prometheus(folder / "prometheus", operator.metrics_address, RULES) as server:
             start = time.time()
             play(ray_api_server, server, namespace)
-            yield Watched(server, Span(start, time.time()), namespace, JOB)
+            yield Watched(server, namespace, start)
     for kind in ("OptimizationJob", *CHILD_KINDS):
         api.delete_all(kind, namespace)
 
@@ -119,8 +118,10 @@ def wait_for(server: PrometheusServer, expression: str) -> None:
 @pytest.mark.parametrize("panel", list_panels(), ids=lambda panel: f"{panel.board}: {panel.title}")
 def test_each_query_of_a_panel_has_data(watched: Watched, panel: Panel) -> None:
     for target in panel.targets:
-        expression = watched.fill(panel.board, target.expression)
-        assert has_data(watched.server, expression, watched.span), expression
+        expression = watched.seen.fill(panel.board, target.expression)
+        assert wait_until(
+            lambda asked=expression: has_data(watched.server, asked, watched.seen.span), 20
+        ), expression
 
 
 @pytest.mark.parametrize("board", list_boards())
@@ -128,7 +129,7 @@ def test_each_variable_has_values(watched: Watched, board: str) -> None:
     for query in list_variables(board).values():
         found = re.fullmatch(r"label_values\((.+), (\w+)\)", query)
         assert found is not None
-        values = watched.server.list_values(found[2], watched.fill(board, found[1]))
+        values = watched.server.list_values(found[2], watched.seen.fill(board, found[1]))
         assert {"job_namespace": watched.namespace, "job_name": JOB}[found[2]] in values
 
 
@@ -161,3 +162,11 @@ def test_an_address_elsewhere_is_not_scraped(tmp_path: Path) -> None:
         running_prometheus(tmp_path, ("192.0.2.1", 8081), RULES),
     ):
         pass
+
+
+def test_the_dashboards_can_be_drawn(watched: Watched, tmp_path: Path) -> None:
+    files = draw_pictures(watched.server, watched.seen, tmp_path)
+    assert [path.stem.removeprefix("dashboard-") for path in files] == list(list_boards())
+    for path in files:
+        assert path.read_bytes().startswith(b"\x89PNG")
+        assert 20_000 < path.stat().st_size < 300_000

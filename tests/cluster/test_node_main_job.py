@@ -1,10 +1,14 @@
-"""A job applied with kubectl runs on a real node through all six stages, and its file is as good as said."""
+"""A job applied with kubectl runs on a real node through all six stages, and its file is as good as said.
+
+Prometheus watches it, and every panel of the dashboards has data of it.
+"""
 
 import hashlib
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +27,9 @@ from cluster.node_jobs import NodeJob, make_digits_job
 from cluster.node_timeline import describe_start
 from cluster.processes import wait_until
 from cluster.programs import program
+from cluster.prometheus import PrometheusServer, find_operator_pod, running_prometheus
+from dashboard_pictures import draw_pictures
+from dashboards import RULES, Seen, Span, list_alerts, list_empty_panels
 from trimtab_api.v1alpha1.model import Dataset
 from trimtab_cli.__main__ import app
 from trimtab_trainer.data.catalog import load_dataset
@@ -42,7 +49,10 @@ def make_job(cluster: Cluster) -> dict[str, Any]:
         {"name": "host", "threads": 1},
         {"name": "edge", "profile": "cpu-edge", "threads": 1, **placed},
     ]
-    return make_digits_job("digits", targets=targets)
+    job = make_digits_job("digits", targets=targets)
+    # In fp16, so that there is a loss scale, and long enough to be reported while it trains.
+    job["spec"]["stages"]["train"] = {"epochs": 40, "precision": {"dtype": "fp16"}}
+    return job
 
 
 def check_workers_have_no_token(job: NodeJob) -> None:
@@ -112,6 +122,18 @@ def measure_accuracy(path: Path) -> float:
     return float(np.mean(np.argmax(scores, axis=1) == labels.numpy()))
 
 
+def check_dashboards(server: PrometheusServer, seen: Seen, folder: Path) -> None:
+    """Check that all panels have data and no rule fails; the pictures in the documents are of this."""
+    assert not list_empty_panels(server, seen)
+    rules = server.list_rules()
+    assert {rule["alert"] for rule in list_alerts()} == set(rules)
+    for name, rule in rules.items():
+        assert rule["health"] == "ok", rule
+        assert rule["state"] != "firing" or name == "TrimtabConstraintMissed", rule
+    for path in draw_pictures(server, seen, folder):
+        assert path.stat().st_size < 300_000
+
+
 def test_f76_f77_a_job_runs_all_six_stages_and_its_file_is_as_good_as_said(
     node_operator: Cluster,
     make_namespace: NamespaceMaker,
@@ -122,9 +144,15 @@ def test_f76_f77_a_job_runs_all_six_stages_and_its_file_is_as_good_as_said(
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     namespace = make_namespace(node_operator, labels)
     claim = make_claim(node_operator, namespace, "runs")
-    job = NodeJob.apply(node_operator, namespace, make_job(node_operator))
-    check_workers_have_no_token(job)
-    status = job.wait_for_end()
+    address = find_operator_pod(node_operator)
+    with running_prometheus(tmp_path / "prometheus", address, RULES) as server:
+        start = time.time()
+        job = NodeJob.apply(node_operator, namespace, make_job(node_operator))
+        check_workers_have_no_token(job)
+        status = job.wait_for_end()
+        assert wait_until(lambda: bool(server.ask("trimtab_result_metric")), 60)
+        seen = Seen(Span(start, time.time()), namespace, job.name)
+        check_dashboards(server, seen, tmp_path / "pictures")
     with capsys.disabled():
         sys.stdout.write(describe_start(job))
     assert wait_until(lambda: not node_operator.api.list("RayCluster", namespace), 60)

@@ -20,12 +20,14 @@ __all__ = [
     "BOARDS",
     "RULES",
     "Panel",
+    "Seen",
     "Span",
     "Target",
     "fill",
     "has_data",
     "list_alerts",
     "list_boards",
+    "list_empty_panels",
     "list_panels",
     "list_selectors",
     "list_variables",
@@ -86,6 +88,21 @@ class Span:
     end: float
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """When Prometheus saw something, and the job that a reader chooses."""
+
+    span: Span
+    namespace: str
+    job: str
+
+    def fill(self, board: str, expression: str) -> str:
+        """Return a query for the one job on its dashboard, and for all on the others."""
+        if board == "job":
+            return fill(expression, job_namespace=self.namespace, job_name=self.job)
+        return fill(expression, job_namespace=".*", job_name=".*")
+
+
 def list_boards() -> dict[str, dict[str, Any]]:
     """Return each dashboard by the name of its file."""
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in BOARDS}
@@ -126,6 +143,20 @@ def fill(expression: str, **values: str) -> str:
 def has_data(server: PrometheusServer, expression: str, span: Span) -> bool:
     """Return whether a query has a value that is a number at any moment of a time."""
     return any(_has_number(one) for one in server.ask_range(expression, span.start, span.end))
+
+
+def list_empty_panels(server: PrometheusServer, seen: Seen) -> list[str]:
+    """Return the panels of which no query has data, at any moment of a time."""
+    return [
+        f"{panel.board}: {panel.title}"
+        for panel in list_panels()
+        # Each is asked, so that none of them is refused unseen.
+        if True
+        not in [
+            has_data(server, seen.fill(panel.board, target.expression), seen.span)
+            for target in panel.targets
+        ]
+    ]
 
 
 def list_selectors(expression: str) -> list[tuple[str, set[str]]]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.access import Cluster
 from cluster.cache import cache_folder
 from cluster.errors import ClusterStartError, MissingToolError
 from cluster.node_settings import POD_BRIDGE
@@ -26,6 +27,7 @@ __all__ = [
     "SCRAPE_JOB",
     "PrometheusServer",
     "Sequel",
+    "find_operator_pod",
     "find_prometheus_program",
     "run_promtool",
     "running_prometheus",
@@ -154,6 +156,19 @@ def running_prometheus(
         )
         processes.wait_ready("prometheus", server.is_ready)
         yield server
+
+
+def find_operator_pod(cluster: Cluster) -> tuple[str, int]:
+    """Return where the operator's pod of tier N serves its metrics.
+
+    Raises:
+        ClusterStartError: There is not exactly one that runs.
+    """
+    pods = cluster.api.list("Pod", "trimtab-system", "app.kubernetes.io/component=operator")
+    running = [pod for pod in pods if pod["status"].get("phase") == "Running"]
+    if len(running) != 1:
+        raise ClusterStartError(f"{len(running)} pods of the operator run, not one")
+    return running[0]["status"]["podIP"], 8081
 
 
 def run_promtool(*arguments: str | Path) -> str:

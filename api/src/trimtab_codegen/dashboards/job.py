@@ -1,7 +1,10 @@
 """The dashboard of one job: what its search finds, what compression costs, and what went wrong."""
 
+from collections.abc import Iterator
+
 from grafana_foundation_sdk.models import dashboard as models
 
+from trimtab_api.stages import STAGE_ORDER
 from trimtab_codegen.dashboards.board import JOB_UID, BoardFacts, Choice, Row, build_board
 from trimtab_codegen.dashboards.panels import (
     FULL_WIDTH,
@@ -95,15 +98,21 @@ def _show_stages() -> Row:
     panels = [
         draw_timeline(
             Frame("Stages", "When each stage was the one that runs or ran last.", 16),
-            Query(_of_job(catalogue.JOB_STAGE, "stage"), "{{stage}}"),
+            *_list_stages(catalogue.JOB_STAGE),
             word="runs",
         ),
         draw_bars(
             Frame("Time by stage", "Of stages that ended, over all attempts.", 8, unit="s"),
-            Query(_of_job(catalogue.STAGE_DURATION, "stage"), "{{stage}}"),
+            *_list_stages(catalogue.STAGE_DURATION),
         ),
     ]
     return Row("Stages", panels)
+
+
+def _list_stages(series: Series) -> Iterator[Query]:
+    """Yield a query for each stage in their order; Prometheus would sort them by name."""
+    for stage in STAGE_ORDER:
+        yield Query(maximum(series, ONE_JOB | {"stage": f'="{stage}"'}), str(stage))
 
 
 def _show_search() -> Row:
@@ -188,6 +197,7 @@ def _show_result() -> Row:
                 "Before and after",
                 "The dense model and what ships for each target; there once the job has ended.",
                 FULL_WIDTH,
+                height=12,
             ),
             Labels({"metric": "Metric", "target": "Target"}),
             Column("Before", before, "none"),

@@ -171,22 +171,22 @@ def draw_lines(
     return panel.fill_opacity(60).stacking(stacking)
 
 
-def draw_bars(frame: Frame, query: Query, *, colour: str = "blue") -> Panel:
+def draw_bars(frame: Frame, *queries: Query) -> Panel:
     """Return a panel with a bar for the last value of each series."""
-    panel = _fill(bargauge.Panel(), frame, [_now(query)])
+    panel = _fill(bargauge.Panel(), frame, [_now(query) for query in queries])
     panel.reduce_options(_last()).orientation(choices.VizOrientation.HORIZONTAL).min(0)
     return panel.display_mode(choices.BarGaugeDisplayMode.BASIC).thresholds(
-        _thresholds(((None, colour),))
+        _thresholds(((None, "blue"),))
     )
 
 
-def draw_timeline(frame: Frame, query: Query, *, word: str) -> Panel:
+def draw_timeline(frame: Frame, *queries: Query, word: str) -> Panel:
     """Return a panel that shows when each series was 1, which it calls by a word."""
     shown = {
         "0": models.ValueMappingResult(text=" ", color="transparent", index=0),
         "1": models.ValueMappingResult(text=word, color="blue", index=1),
     }
-    panel = _fill(statetimeline.Panel(), frame, [_range(query)])
+    panel = _fill(statetimeline.Panel(), frame, [_range(query) for query in queries])
     panel.mappings([models.ValueMap(options=shown)])
     panel.merge_values(merge_values=True).show_value(choices.VisibilityMode.NEVER).row_height(0.8)
     legend = common.VizLegendOptions().show_legend(show_legend=False)
