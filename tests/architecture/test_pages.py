@@ -10,6 +10,7 @@ from trimtab_api.v1alpha1.conditions import CONDITION_REASONS
 
 MEMBERS = {
     "api/": "api/src/trimtab_api/",
+    "codegen/": "api/src/trimtab_codegen/",
     "operator/": "operator/src/trimtab_operator/",
     "trainer/": "trainer-image/src/trimtab_trainer/",
     "cli/": "cli/src/trimtab_cli/",

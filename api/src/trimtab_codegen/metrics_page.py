@@ -20,7 +20,8 @@ files are read for each connection, so renewed ones count at once.
 
 Labels have values of closed sets or of the job's own spec; no trial number and no text of a
 program is one. A job has about 120 series, never more than 1000, and they are gone when the job is
-gone. The page is made at most once a second.
+gone. The page is made at most once a second. How it is read and shown:
+[How to watch jobs](../how-to/monitoring.md).
 
 ## Of a job
 
