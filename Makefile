@@ -1,6 +1,6 @@
 # Every command a person types. Targets are thin: they call programs of .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo data test test-cluster campaign verify generate lock bench
+.PHONY: help setup demo data test test-cluster campaign verify generate lock audit sbom licences bench
 
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest -n 2
@@ -38,7 +38,8 @@ campaign: setup ## Run every crash point and every misoperation: hours; results 
 verify: setup generate ## Regenerate, lint, check types and imports, expect a clean tree
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(SOURCES) bench
+	$(BIN)/mypy $(SOURCES) bench tools
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml $(SOURCES)
 	$(BIN)/lint-imports
 	for member in api operator trainer-image cli; do (cd $$member && ../$(BIN)/deptry src) || exit 1; done
 	$(BIN)/yamllint --strict .
@@ -57,6 +58,16 @@ lock: ## Write requirements.lock; versions that still fit are kept
 	--custom-compile-command "make lock" --no-emit-index-url --no-emit-package trimtab-api \
 	--no-emit-package trimtab-operator --no-emit-package trimtab-trainer --no-emit-package trimtab-cli --group dev pyproject.toml \
 	--output-file requirements.lock
+
+audit: setup ## Look up vulnerabilities of what the lock names; fails without an answer
+	$(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
+
+sbom: setup ## Write what this environment holds into dist/sbom.cdx.json (CycloneDX)
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.cdx.json .venv
+
+licences: setup ## List the licences in the images; fails on one that is not allowed
+	$(BIN)/pip-licenses --packages $$($(BIN)/python tools/image_packages.py operator trainer)
 
 bench: setup data ## Measure against the goals, and run the long example whole: about 90 minutes
 	$(BIN)/python -m bench.overhead
