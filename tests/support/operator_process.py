@@ -54,6 +54,7 @@ class OperatorProcess:
     log: Path
     time_factor: float = 0.05
     settings: Mapping[str, str] = field(default_factory=dict)
+    module: str = "trimtab_operator"
     _process: subprocess.Popen[bytes] | None = None
     _port: int = 0
     _metrics_port: int = 0
@@ -63,6 +64,7 @@ class OperatorProcess:
         self._port, self._metrics_port = find_free_ports(2)
         environment = {
             **os.environ,
+            "PYTHONPATH": str(Path(__file__).parent),
             "KUBECONFIG": str(self.kubeconfig),
             "TRIMTAB_OPERATOR_TRAINER_IMAGE": "trimtab-trainer:test",
             "TRIMTAB_OPERATOR_HEALTH_PORT": str(self._port),
@@ -72,7 +74,7 @@ class OperatorProcess:
         }
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*dies_with_parent(), sys.executable, "-m", "trimtab_operator"],
+                [*dies_with_parent(), sys.executable, "-m", self.module],
                 env=environment,
                 stderr=log,
             )
