@@ -49,9 +49,7 @@ def test_the_routes_of_ray_and_the_open_doors_are_found() -> None:
 
 
 @pytest.fixture
-def answers(
-    node_operator: Cluster, make_namespace: NamespaceMaker, trainer_image: str
-) -> Answers:
+def answers(node_operator: Cluster, make_namespace: NamespaceMaker, trainer_image: str) -> Answers:
     namespace, other = (make_namespace(node_operator, RESTRICTED) for _ in range(2))
     make_claim(node_operator, namespace, "runs")
     job = NodeJob.apply(node_operator, namespace, make_slow_job("guarded"))

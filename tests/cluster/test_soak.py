@@ -62,12 +62,18 @@ class Soak:
         def is_at_rest() -> bool:
             found.append(read_probe(self.probe))
             still = found[-4:]
-            return len(still) == 4 and len({one.tasks for one in still}) == 1 and (not most or still[0].tasks <= most)
+            return (
+                len(still) == 4
+                and len({one.tasks for one in still}) == 1
+                and (not most or still[0].tasks <= most)
+            )
 
         import time
+
         def slow():
             time.sleep(0.5)
             return is_at_rest()
+
         assert wait_until(slow, SECONDS), found
         self.held.append(found[-1])
 
@@ -118,9 +124,7 @@ class Soak:
 
 
 @pytest.fixture
-def soak(
-    ray_api_server: Cluster, make_namespace: NamespaceMaker, tmp_path: Path
-) -> Iterator[Soak]:
+def soak(ray_api_server: Cluster, make_namespace: NamespaceMaker, tmp_path: Path) -> Iterator[Soak]:
     probe = tmp_path / "probe"
     operator = OperatorProcess(
         kubeconfig=install_rights(ray_api_server),
@@ -149,7 +153,8 @@ def test_f73_jobs_that_come_and_go_leave_nothing(
     for start in range(0, cycles, at_once):
         soak.run_wave([f"job-{number}" for number in range(start, start + at_once)])
     with capsys.disabled():
-        print(tell(soak, cycles));print(*soak.held,sep='\n')
+        print(tell(soak, cycles))
+        print(*soak.held, sep="\n")
 
     def drift(name: str) -> str:
         return measure_drift([getattr(one, name) for one in soak.held[1:]], every=at_once)

@@ -49,9 +49,7 @@ def read_probe(path: Path) -> Holding:
 def _count() -> Holding:
     gc.collect()
     tasks = sum(
-        1
-        for one in gc.get_objects()
-        if issubclass(type(one), asyncio.Task) and not one.done()
+        1 for one in gc.get_objects() if issubclass(type(one), asyncio.Task) and not one.done()
     )
     return Holding(
         blocks=sys.getallocatedblocks(),

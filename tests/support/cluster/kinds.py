@@ -54,6 +54,12 @@ _KINDS = {
     "MutatingAdmissionPolicyBinding": _Kind(
         "admissionregistration.k8s.io/v1", "mutatingadmissionpolicybindings"
     ),
+    "ValidatingAdmissionPolicy": _Kind(
+        "admissionregistration.k8s.io/v1", "validatingadmissionpolicies"
+    ),
+    "ValidatingAdmissionPolicyBinding": _Kind(
+        "admissionregistration.k8s.io/v1", "validatingadmissionpolicybindings"
+    ),
     "CustomResourceDefinition": _Kind("apiextensions.k8s.io/v1", "customresourcedefinitions"),
     "ServiceMonitor": _Kind("monitoring.coreos.com/v1", "servicemonitors"),
     "PodMonitor": _Kind("monitoring.coreos.com/v1", "podmonitors"),

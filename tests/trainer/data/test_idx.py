@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from canary import Canary
 from image_data import make_images, write_idx
 from s3_server import Bucket, bucket, s3_server
 from trimtab_api.v1alpha1.model import Cache, Dataset
@@ -118,6 +119,20 @@ def test_f64_a_file_of_another_kind_is_refused(
     path.write_bytes(content)
     with pytest.raises(DatasetInvalidError, match=message):
         read_idx(path, dimensions=1)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_f60_a_pickle_under_the_name_of_a_data_file_is_refused_and_runs_no_code(
+    folder: Path, tmp_path: Path, packed: bool
+) -> None:
+    canary = Canary(tmp_path / "canary")
+    path = folder / "train-images-idx3-ubyte"
+    path.write_bytes(canary.content)
+    if packed:
+        compress(path)
+    with pytest.raises(DatasetInvalidError, match="must be an IDX file"):
+        load_idx(folder, DATASET, seed=0, cache=NodeCache(tmp_path / "cache"))
+    canary.check()
 
 
 @pytest.mark.parametrize("keep", [0, 5, 40])

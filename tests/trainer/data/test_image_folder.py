@@ -2,7 +2,6 @@
 
 import json
 import os
-import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from typing_extensions import override
 
+from canary import Canary
 from image_folders import encode_image, make_image, write_classes
 from trimtab_api.v1alpha1.model import Dataset, Normalize
 from trimtab_trainer.data import image_scan
@@ -22,7 +21,6 @@ from trimtab_trainer.data.images import ImageSplit
 from trimtab_trainer.data.node_cache import NodeCache
 from trimtab_trainer.errors import DatasetInvalidError, DatasetUnavailableError
 
-CANARY: list[int] = []
 LOAD = """
 import json, sys
 from pathlib import Path
@@ -37,14 +35,6 @@ data = load_dataset(
 rows = [split.rows.tolist() for split in (data.train, data.validation, data.test)]
 print(json.dumps([rows, data.digest, list(data.skipped)]))
 """
-
-
-class Malicious:
-    """Runs code when it is loaded by pickle."""
-
-    @override
-    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-        return CANARY.append, (1,)
 
 
 @pytest.fixture
@@ -222,11 +212,12 @@ def test_f63_a_name_that_is_no_text_can_be_written_down(pets: Path) -> None:
 
 
 def test_f60_a_pickle_under_an_images_name_is_refused_and_runs_no_code(pets: Path) -> None:
-    (pets / "cat" / "cat.jpg").write_bytes(pickle.dumps(Malicious()))
+    canary = Canary(pets.parent / "canary")
+    (pets / "cat" / "cat.jpg").write_bytes(canary.content)
     with pytest.raises(DatasetInvalidError, match=r"cat/cat\.jpg must be a readable image"):
         load(pets)
     assert load(pets, maxBadSamples=1).skipped == ("cat/cat.jpg",)
-    assert CANARY == []
+    canary.check()
 
 
 def test_f64_a_class_whose_images_are_all_skipped_is_named(pets: Path) -> None:

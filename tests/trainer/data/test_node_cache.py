@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from canary import Canary
 from trimtab_trainer.data.node_cache import NodeCache, TensorShape
 from trimtab_trainer.errors import DatasetInvalidError
 
@@ -41,6 +42,18 @@ def test_the_second_finds_what_the_first_made(tmp_path: Path) -> None:
     assert_whole(NodeCache(tmp_path).tensors("key", source))
     assert_whole(NodeCache(tmp_path).tensors("key", source))
     assert source.calls == 1
+
+
+@pytest.mark.parametrize("name", ["key.json", "key.tensors"])
+def test_f60_a_pickle_of_another_process_is_replaced_and_runs_no_code(
+    tmp_path: Path, name: str
+) -> None:
+    canary, source = Canary(tmp_path / "canary"), Source()
+    NodeCache(tmp_path).tensors("key", source)
+    (tmp_path / name).write_bytes(canary.content)
+    assert_whole(NodeCache(tmp_path).tensors("key", source))
+    assert source.calls == 2
+    canary.check()
 
 
 def test_those_who_come_at_once_wait_for_the_first(tmp_path: Path) -> None:

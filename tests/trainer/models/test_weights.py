@@ -1,14 +1,13 @@
 """Given weights are safetensors of this network, or nothing of them is used."""
 
 import hashlib
-import pickle
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save
-from typing_extensions import override
 
+from canary import Canary
 from image_data import make_bundle
 from s3_server import Bucket, bucket, s3_server
 from trimtab_api.v1alpha1.model import Model, Weights
@@ -18,16 +17,6 @@ from trimtab_trainer.models.image_input import ImageModel
 from trimtab_trainer.models.weights import load_weights
 
 __all__ = ["bucket", "s3_server"]
-
-CANARY: list[int] = []
-
-
-class Malicious:
-    """Runs code when it is loaded by pickle."""
-
-    @override
-    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-        return CANARY.append, (1,)
 
 
 def build(folder: Path, **weights: str) -> ImageModel:
@@ -71,10 +60,11 @@ def test_another_file_than_the_manifest_says_is_refused(tmp_path: Path) -> None:
 
 
 def test_f60_a_pickle_is_refused_and_runs_no_code(tmp_path: Path) -> None:
-    put(tmp_path, pickle.dumps(Malicious()))
+    canary = Canary(tmp_path / "canary")
+    put(tmp_path, canary.content)
     with pytest.raises(CheckpointRefusedError, match="must be a safetensors file"):
         build(tmp_path)
-    assert CANARY == []
+    canary.check()
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

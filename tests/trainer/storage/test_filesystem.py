@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from canary import Canary
 from trimtab_trainer.storage.filesystem import atomic_write, read_json, staged, write_json
 
 
@@ -79,3 +80,12 @@ def test_a_missing_json_file_is_none_and_a_broken_one_raises(tmp_path: Path) -> 
     path.write_text("{")
     with pytest.raises(json.JSONDecodeError):
         read_json(path)
+
+
+def test_f60_a_pickle_in_place_of_json_is_refused_and_runs_no_code(tmp_path: Path) -> None:
+    """So are read: stage entries, reports, manifests, fences, and what a search knew before."""
+    canary, path = Canary(tmp_path / "canary"), tmp_path / "search.json"
+    path.write_bytes(canary.content)
+    with pytest.raises(ValueError, match="decode|JSON|Expecting"):
+        read_json(path)
+    canary.check()

@@ -1,13 +1,13 @@
 """The trial log keeps every finished record through torn writes, and names what is corrupt."""
 
 import os
-import pickle
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from canary import Canary
 from trimtab_trainer.errors import StudyMismatchError, TrialLogCorruptError
 from trimtab_trainer.storage.trial_log import TrialLog
 
@@ -178,22 +178,11 @@ def test_a_number_that_json_lacks_is_refused(path: Path) -> None:
     assert make_log(path.parent).read() == RECORDS
 
 
-class Canary:
-    """Makes a file when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (Path.touch, (self._path,))
-
-
 def test_f60_pickles_in_place_of_records_are_refused_and_run_no_code(tmp_path: Path) -> None:
     path = tmp_path / "trials"
-    content = pickle.dumps(Canary(tmp_path / "canary"))
+    canary = Canary(tmp_path / "canary")
+    content = canary.content
     path.write_bytes(content + b"\n" + content + b"\n")
     with pytest.raises(TrialLogCorruptError):
         make_log(tmp_path).read()
-    assert not (tmp_path / "canary").exists()
-    pickle.loads(content)
-    assert (tmp_path / "canary").exists()
+    canary.check()

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import pickle
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from canary import Canary
 from trimtab_trainer.errors import CheckpointRefusedError
 from trimtab_trainer.training.checkpoint import load_checkpoint, read_digest, save_checkpoint
 
@@ -106,13 +106,15 @@ def test_f59_a_checkpoint_without_a_good_manifest_is_refused(
         load_checkpoint(tmp_path)
 
 
-def test_f60_a_pickle_with_a_matching_hash_is_refused(tmp_path: Path) -> None:
-    content = pickle.dumps({"weight": [1.0]})
+def test_f60_a_pickle_with_a_matching_hash_is_refused_and_runs_no_code(tmp_path: Path) -> None:
+    canary = Canary(tmp_path / "canary")
+    content = canary.content
     (tmp_path / "model.safetensors").write_bytes(content)
     manifest = {"file": "model.safetensors", "sha256": hashlib.sha256(content).hexdigest()}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(CheckpointRefusedError, match="must be a safetensors file"):
         load_checkpoint(tmp_path)
+    canary.check()
 
 
 def test_a_missing_weights_file_is_refused(tmp_path: Path) -> None:
