@@ -55,8 +55,8 @@ def _count() -> Holding:
         blocks=sys.getallocatedblocks(),
         resident=int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE,
         tasks=tasks,
-        threads=len(os.listdir("/proc/self/task")),
-        files=len(os.listdir("/proc/self/fd")),
+        threads=sum(1 for _ in Path("/proc/self/task").iterdir()),
+        files=sum(1 for _ in Path("/proc/self/fd").iterdir()),
     )
 
 

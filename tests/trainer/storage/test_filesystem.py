@@ -86,6 +86,6 @@ def test_f60_a_pickle_in_place_of_json_is_refused_and_runs_no_code(tmp_path: Pat
     """So are read: stage entries, reports, manifests, fences, and what a search knew before."""
     canary, path = Canary(tmp_path / "canary"), tmp_path / "search.json"
     path.write_bytes(canary.content)
-    with pytest.raises(ValueError, match="decode|JSON|Expecting"):
+    with pytest.raises(ValueError, match=r"decode|Expecting"):
         read_json(path)
     canary.check()

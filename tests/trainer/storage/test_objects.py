@@ -1,6 +1,7 @@
 """Objects of a real S3 server come and go whole, and its refusals are errors of a file system."""
 
 import socket
+import traceback
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,14 @@ def test_an_endpoint_that_is_none_is_not_waited_for() -> None:
     store = ObjectStore("bucket", ObjectAccess("a", "b", endpoint="nonsense"))
     with pytest.raises(OSError, match="cannot be made") as caught:
         store.read("a")
+    assert not is_passing(caught.value)
+
+
+def test_a_password_in_an_endpoint_is_refused_and_not_repeated() -> None:
+    access = ObjectAccess("a", "b", endpoint="http://me:hush@127.0.0.1:9")
+    with pytest.raises(OSError, match="no user and no password") as caught:
+        ObjectStore("bucket", access).read("a")
+    assert "hush" not in "".join(traceback.format_exception(caught.value))
     assert not is_passing(caught.value)
 
 

@@ -74,4 +74,4 @@ def _knock(host: str, paths: dict[str, list[str]]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     request = json.loads(sys.argv[1])
-    print(json.dumps(_knock(request["host"], request["paths"])))
+    sys.stdout.write(json.dumps(_knock(request["host"], request["paths"])) + "\n")
