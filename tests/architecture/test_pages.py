@@ -7,6 +7,7 @@ import pytest
 
 from source_tree import ROOT, list_kept_files
 from trimtab_api.v1alpha1.conditions import CONDITION_REASONS
+from trimtab_codegen.deploy import build_operator_manifests
 
 MEMBERS = {
     "api/": "api/src/trimtab_api/",
@@ -75,3 +76,22 @@ def test_every_reason_of_a_condition_has_its_advice() -> None:
     }
     assert rows.keys() == expected
     assert all(rows.values())
+
+
+def read_security() -> str:
+    return (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+
+
+def test_a_file_that_the_page_about_security_names_exists() -> None:
+    named = re.findall(r"`(\w+/[\w./-]+\.(?:py|md|yaml))`", read_security())
+    assert len(named) > 10
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
+def test_the_page_about_security_tells_the_rights_of_the_operator_as_they_are() -> None:
+    section = read_security().split("### What the operator may do, and why\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `([\w/]+)` \| ([a-z, ]+) \| \w", section, re.MULTILINE)
+    (role,) = (one for one in build_operator_manifests() if one["kind"] == "ClusterRole")
+    assert dict(rows) == {
+        resource: ", ".join(rule["verbs"]) for rule in role["rules"] for resource in rule["resources"]
+    }

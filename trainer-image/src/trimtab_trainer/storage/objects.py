@@ -227,7 +227,7 @@ class ObjectStore:
 def _make_client(access: ObjectAccess) -> Any:
     # Errors name the endpoint, and end in logs and in the status of a job.
     if "@" in (access.endpoint or ""):
-        raise ValueError("its endpoint must hold no user and no password: keys have their own names")
+        raise ValueError("its endpoint must hold no user and no password")
     return get_session().create_client(
         "s3",
         region_name=access.region,
