@@ -58,8 +58,8 @@ def running(way: str, cluster: Cluster) -> Iterator[int]:
     Raises:
         TimeoutError: It does not start.
     """
-    (port,) = find_free_ports(1)
-    program = _prepare(way, cluster, port)
+    port, metrics_port = find_free_ports(2)
+    program = _prepare(way, cluster, port, metrics_port)
     environment = {**os.environ, **program.settings, "KUBECONFIG": str(program.kubeconfig)}
     with (cluster.folder / "operator.log").open("ab") as log:
         process = subprocess.Popen(
@@ -81,11 +81,12 @@ def running(way: str, cluster: Cluster) -> Iterator[int]:
                 process.wait()
 
 
-def _prepare(way: str, cluster: Cluster, port: int) -> _Program:
+def _prepare(way: str, cluster: Cluster, port: int, metrics_port: int) -> _Program:
     if way == OURS:
         settings = {
             "TRIMTAB_OPERATOR_TRAINER_IMAGE": "trimtab-trainer:bench",
             "TRIMTAB_OPERATOR_HEALTH_PORT": str(port),
+            "TRIMTAB_OPERATOR_METRICS_PORT": str(metrics_port),
         }
         command = [sys.executable, "-m", "trimtab_operator"]
         return _Program(command, install_rights(cluster), settings)
