@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import kopf
-from kubernetes.aio.client import ApiClient
+from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import load_kube_config
 
 from trimtab_api.v1alpha1.job import GROUP, VERSION
@@ -28,7 +28,7 @@ _CONFLICT = 409
 _SECONDS = 30.0
 
 # The library's functions carry no types.
-_LOAD: Callable[[], Awaitable[None]] = load_kube_config
+_LOAD: Callable[..., Awaitable[None]] = load_kube_config
 
 
 async def _send(api: ApiClient, method: str, path: str, body: object, content: str) -> None:
@@ -109,8 +109,11 @@ _WAYS: Mapping[str, Callable[[ApiClient], None]] = {
 
 
 async def _run(way: str, port: int) -> None:
-    await _LOAD()
-    api = ApiClient()
+    configuration = Configuration()
+    # As ours: it would look for a ~/.netrc at each request.
+    configuration.client_session_kwargs = {"trust_env": False}
+    await _LOAD(client_configuration=configuration)
+    api = ApiClient(configuration)
     _WAYS[way](api)
     try:
         await kopf.operator(

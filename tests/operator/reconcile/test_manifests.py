@@ -8,15 +8,17 @@ from trimtab_operator.reconcile.manifests import parse_manifest
 
 def test_the_same_text_gives_the_same_job() -> None:
     text = json.dumps(make_manifest())
-    job, findings = parse_manifest(text)
-    assert job is not None
-    assert findings == ()
-    assert parse_manifest(text)[0] is job
+    parsed = parse_manifest(text)
+    assert parsed.job is not None
+    assert parsed.findings == ()
+    assert parse_manifest(text) is parsed
+    assert parsed.expanded is parse_manifest(text).expanded
 
 
 def test_a_manifest_that_breaks_a_rule_gives_findings_and_no_job() -> None:
     manifest = make_manifest()
     manifest["spec"]["stages"] = {"search": {}}
-    job, findings = parse_manifest(json.dumps(manifest))
-    assert job is None
-    assert findings
+    parsed = parse_manifest(json.dumps(manifest))
+    assert parsed.job is None
+    assert parsed.expanded is None
+    assert parsed.findings

@@ -18,7 +18,7 @@ from trimtab_operator.reconcile.views import (
 def test_a_valid_job_is_parsed_without_what_the_server_adds() -> None:
     view = read_job(make_manifest())
     assert view.job is not None
-    assert view.findings == ()
+    assert view.manifest.findings == ()
     assert set(view.document["metadata"]) == {"name", "namespace", "uid"}
     assert "status" not in view.document
 
@@ -27,7 +27,7 @@ def test_an_invalid_job_has_findings_and_the_rest() -> None:
     manifest = make_manifest(cluster={"head": {"template": {"hostNetwork": True}}})
     view = read_job(manifest)
     assert view.job is None
-    assert "hostNetwork" in view.findings[0].describe()
+    assert "hostNetwork" in view.manifest.findings[0].describe()
     assert view.meta.name == "digits"
 
 

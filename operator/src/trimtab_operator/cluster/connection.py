@@ -46,6 +46,8 @@ async def load_connection() -> Connection:
     configuration = Configuration()
     # Reads are retried by the work queue, which knows how urgent they are.
     configuration.retries = None
+    # It would look for a ~/.netrc at each request, in a thread. kopf trusts no environment either.
+    configuration.client_session_kwargs = {"trust_env": False}
     try:
         if os.environ.get("KUBERNETES_SERVICE_HOST") and not os.environ.get("KUBECONFIG"):
             _LOAD_IN_CLUSTER(client_configuration=configuration)

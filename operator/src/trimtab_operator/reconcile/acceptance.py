@@ -28,7 +28,7 @@ def judge_manifest(observed: Observed, default_storage: str | None) -> Acceptanc
     """
     job = observed.job.job
     if job is None:
-        return _invalid(observed.job.findings)
+        return _invalid(observed.job.manifest.findings)
     findings = tuple(_find_local_places(job.spec))
     if findings:
         return _invalid(findings)

@@ -10,10 +10,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from trimtab_api.findings import Finding
 from trimtab_api.progress import ProgressReport, StageEntry, TargetReport
 from trimtab_api.v1alpha1.job import OptimizationJob
 from trimtab_api.v1alpha1.status import Status
+from trimtab_operator.reconcile.manifests import ParsedManifest
 
 __all__ = [
     "ClusterCondition",
@@ -67,12 +67,15 @@ class JobView:
     """apiVersion, kind, metadata{name, namespace, uid} and spec as the API server has them."""
     managed_by: str
     """spec.managedBy, with its default."""
-    job: OptimizationJob | None
-    """None where the manifest breaks a rule that the API server cannot check."""
-    findings: tuple[Finding, ...] = ()
-    """What is wrong with it then."""
+    manifest: ParsedManifest
+    """The same document, parsed."""
     previous: Status | None = None
     """The status that was written last; None before the first."""
+
+    @property
+    def job(self) -> OptimizationJob | None:
+        """Return the job; None where it breaks a rule that the API server cannot check."""
+        return self.manifest.job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

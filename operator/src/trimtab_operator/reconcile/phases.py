@@ -25,9 +25,9 @@ from trimtab_operator.reconcile.endings import (
     find_late_end,
     is_held,
     is_provisioned,
-    waiting_seconds,
     was_held,
 )
+from trimtab_operator.reconcile.deadlines import seconds_to_next_change
 from trimtab_operator.reconcile.failures import is_cleared
 from trimtab_operator.reconcile.guards import is_extended, rest
 from trimtab_operator.reconcile.keeping import (
@@ -103,16 +103,11 @@ def keep_running(situation: Situation, spec: Spec) -> Plan:
             admitted = latest.record.model_copy(update={"admitted": situation.observed.now})
             actions.append(apply_record(situation, admitted))
     problem = find_conflict(situation, spec, latest.number) or _find_problem(situation)
-    if is_held(situation):
-        return _plan(situation, Phase.HELD, actions, problem=problem)
-    ready = is_provisioned(situation)
-    return _plan(
-        situation,
-        Phase.RUNNING if ready else Phase.STARTING,
-        actions,
-        problem=problem,
-        within=_next_deadline(situation, spec, ready=ready),
-    )
+    phase = Phase.HELD
+    if not is_held(situation):
+        phase = Phase.RUNNING if is_provisioned(situation) else Phase.STARTING
+    within = seconds_to_next_change(situation)
+    return _plan(situation, phase, actions, problem=problem, within=within)
 
 
 def follow_end(situation: Situation, spec: Spec, end: AttemptEnd) -> Plan:
@@ -293,16 +288,6 @@ def _waits_for_kuberay(rayjob: str) -> Problem:
     return Problem(DegradedReason.KUBERAY_MISSING, message)
 
 
-def _next_deadline(situation: Situation, spec: Spec, *, ready: bool) -> float:
-    """Return the seconds to the first deadline of an attempt that runs."""
-    left = [situation.settings.poll_interval]
-    if spec.active_deadline_seconds is not None:
-        left.append(spec.active_deadline_seconds - active_seconds(situation))
-    if not ready:
-        left.append(spec.pre_running_deadline_seconds - waiting_seconds(situation))
-    return min(left)
-
-
 def _blocked(situation: Situation, problem: Problem) -> Plan:
     return _plan(situation, Phase.BLOCKED, message=problem.message, problem=problem)
 
@@ -317,9 +302,8 @@ def _plan(
     within: float | None = None,
 ) -> Plan:
     verdict = _verdict(situation, phase, message=message, problem=problem)
-    poll = situation.settings.poll_interval
     # The API server's stamps are whole seconds: look just after a moment, not just before.
-    due = poll if within is None else min(poll, max(0.0, within) + 0.05)
+    due = situation.settings.poll_interval if within is None else max(0.0, within) + 0.05
     requeue = None if phase is Phase.SUSPENDED else due
     return Plan(actions=tuple(actions), verdict=verdict, requeue_after=requeue)
 

@@ -32,4 +32,7 @@ class PlanSettings:
     kuberay_patience: float = 60.0
     """How long KubeRay may take to look at a RayJob before it is called absent."""
     poll_interval: float = 30.0
-    """How soon a job that is not at rest is looked at again without any event."""
+    """How soon a job that waits for what no watch shows, such as a claim, is looked at again."""
+    look_interval: float = 300.0
+    """How soon an attempt that goes on is looked at again where neither an event nor one of these
+    times calls for it."""

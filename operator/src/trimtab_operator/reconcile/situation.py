@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from trimtab_api.defaults import DETECTED_PROFILE, expand_spec
 from trimtab_api.labels import ANNOTATION_RETRY, KEY_JOB, LABEL_JOB_UID, QUEUE_LABEL
 from trimtab_api.v1alpha1.job import OptimizationJob, Spec
 from trimtab_api.v1alpha1.status import Status
@@ -16,10 +15,9 @@ from trimtab_operator.reconcile.actions import Kind
 from trimtab_operator.reconcile.attempts import (
     AttemptEnd,
     AttemptRecord,
-    fingerprint_next,
     parse_record,
 )
-from trimtab_operator.reconcile.manifests import parse_manifest
+from trimtab_operator.reconcile.manifests import ParsedManifest, parse_manifest
 from trimtab_operator.reconcile.observed import (
     ObjectMeta,
     ObjectView,
@@ -92,8 +90,7 @@ class Situation:
     @property
     def fingerprint(self) -> str:
         """Return that of the fields which only a new attempt can take over."""
-        job = self.observed.job.job
-        return fingerprint_next(job.spec) if job else self.latest.record.fingerprint
+        return self.observed.job.manifest.fingerprint or self.latest.record.fingerprint
 
     def seconds_since(self, moment: datetime) -> float:
         """Return how long ago a moment was; never less than 0."""
@@ -137,13 +134,15 @@ class Situation:
 def assess(observed: Observed, settings: PlanSettings) -> Situation:
     """Return the situation of a job."""
     latest = _find_latest(observed)
-    job = observed.job.job or parse_config(latest.config)
+    manifest = observed.job.manifest
+    if manifest.job is None:
+        manifest = _parse_config(latest.config) or manifest
     return Situation(
         observed=observed,
         settings=settings,
         acceptance=judge_manifest(observed, settings.children.storage_uri),
         latest=latest,
-        spec=expand_spec(job.spec, cores=1, detected=DETECTED_PROFILE) if job else None,
+        spec=manifest.expanded,
     )
 
 
@@ -208,11 +207,15 @@ def _read_record(
 
 def parse_config(config: ObjectView | None) -> OptimizationJob | None:
     """Return the job as it was when an attempt started."""
+    parsed = _parse_config(config)
+    return parsed.job if parsed else None
+
+
+def _parse_config(config: ObjectView | None) -> ParsedManifest | None:
     if config is None:
         return None
     data: Any = config.manifest.get("data") or {}
     try:
-        job, _ = parse_manifest(data[KEY_JOB])
+        return parse_manifest(data[KEY_JOB])
     except (KeyError, TypeError, ValueError):
         return None
-    return job

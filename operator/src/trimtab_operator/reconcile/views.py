@@ -4,7 +4,6 @@ Called by `cluster.observe` with plain JSON. Objects of other programs are read 
 that is absent or of another type is taken as not there.
 """
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +25,7 @@ from trimtab_operator.reconcile.observed import (
     TargetJobView,
     WaitingContainer,
 )
+from trimtab_operator.resources.configmaps import render_job
 from trimtab_operator.resources.names import read_attempt
 
 __all__ = [
@@ -41,7 +41,7 @@ __all__ = [
 Raw = Mapping[str, Any]
 
 _NODE_TYPE = "ray.io/node-type"
-_METADATA = ("name", "namespace", "uid", "labels", "annotations")
+_IDENTITY = ("name", "namespace", "uid")
 # These are no errors: the container is on its way.
 _ON_ITS_WAY = frozenset({"ContainerCreating", "PodInitializing"})
 
@@ -50,22 +50,21 @@ def read_job(raw: Raw) -> JobView:
     """Return the view of an OptimizationJob; a manifest that breaks rules is no error here."""
     meta = read_meta(raw, kind="OptimizationJob")
     metadata = _mapping(raw, "metadata")
-    envelope = {
+    document = {
         "apiVersion": raw.get("apiVersion"),
         "kind": raw.get("kind"),
-        "metadata": {key: metadata[key] for key in _METADATA if metadata.get(key)},
+        "metadata": {key: metadata[key] for key in _IDENTITY if metadata.get(key)},
         "spec": raw.get("spec"),
     }
-    job, findings = parse_manifest(json.dumps(envelope))
-    identity = {key: metadata[key] for key in ("name", "namespace", "uid") if key in metadata}
+    # The text that an attempt starts with: it is parsed once for both.
+    manifest = parse_manifest(render_job(document))
     return JobView(
         meta=meta,
         namespace=str(metadata.get("namespace", "")),
         generation=int(metadata.get("generation", 0)),
-        document={**envelope, "metadata": identity},
+        document=document,
         managed_by=str(_mapping(raw, "spec").get("managedBy", OPERATOR)),
-        job=job,
-        findings=findings,
+        manifest=manifest,
         previous=_read_status(raw),
     )
 
