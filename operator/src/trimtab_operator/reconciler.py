@@ -41,6 +41,8 @@ logger = get_logger(__name__)
 
 # What a second look shows may call for more; a third look is the last before a later pass.
 _MOST_LOOKS = 3
+# What a pass wrote to children causes no event of its own; most often KubeRay's comes first.
+_SETTLE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,8 +141,9 @@ class Reconciler:
         if failure is not None:
             # The status says what a person must mend; the queue tries again by itself.
             raise failure
-        delays = [delay for delay in (planned.requeue_after, waiting) if delay is not None]
-        return min(delays, default=None)
+        settling = _SETTLE_SECONDS if _touched_by(planned.actions) else None
+        delays = (planned.requeue_after, waiting, settling)
+        return min((delay for delay in delays if delay is not None), default=None)
 
     async def _apply(self, key: JobKey, sighting: Sighting, planned: Plan) -> None:
         if sighting.forbidden is not None and planned.verdict.phase is not Phase.IGNORED:
@@ -197,7 +200,7 @@ class Reconciler:
             return None  # it was deleted meanwhile
         except ConflictError:
             return await self._catch_up(JobKey(observed.job.namespace, meta.name))
-        self._cache.put(OPTIMIZATION_JOB, written)
+        self._cache.put(OPTIMIZATION_JOB, written, is_written=True)
         memory.status_written = now
         return None
 

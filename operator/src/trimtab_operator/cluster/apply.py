@@ -75,7 +75,7 @@ class Applier:
     async def _apply(self, manifest: Json, seen: Mapping[tuple[str, str], str]) -> None:
         kind = find_kind(manifest["kind"])
         uid = seen.get((kind.name, manifest["metadata"]["name"]))
-        self._cache.put(kind, await self._client.apply(kind, manifest, uid))
+        self._cache.put(kind, await self._client.apply(kind, manifest, uid), is_written=True)
 
     async def _delete(self, job: JobKey, action: Delete) -> None:
         try:

@@ -38,6 +38,7 @@ class _Kept:
     uid: str
     version: str
     job_uid: str | None
+    is_written: bool
     packed: bytes
 
     def unpack(self) -> Json:
@@ -64,8 +65,13 @@ class WatchCache:
         """Return whether the API server knows a kind, as far as we know."""
         return kind not in self._absent
 
-    def put(self, kind: ApiKind, document: Json) -> bool:
+    def put(self, kind: ApiKind, document: Json, *, is_written: bool = False) -> bool:
         """Keep an object, unless a later version of it is known.
+
+        Args:
+            kind: Of the object.
+            document: The object.
+            is_written: Whether it is the answer to a write of ours.
 
         Returns:
             Whether it is news.
@@ -77,7 +83,7 @@ class WatchCache:
             return False
         if known is not None:
             self._unlink(kind, key, known)
-        kept = objects[key] = _keep(document)
+        kept = objects[key] = _keep(document, is_written=is_written)
         if kept.job_uid is not None:
             self._children.setdefault(kept.job_uid, set()).add((kind, key))
         return True
@@ -101,6 +107,15 @@ class WatchCache:
             self._children.get(uid, ()), key=lambda entry: (entry[0].name, entry[1])
         ):
             yield kind, self._objects[kind][key].unpack()
+
+    def is_echo(self, kind: ApiKind, document: Json) -> bool:
+        """Return whether an object is just what a write of ours has made of it."""
+        kept = self._objects.get(kind, {}).get(_key_of(document))
+        return (
+            kept is not None
+            and kept.is_written
+            and kept.version == str(document["metadata"]["resourceVersion"])
+        )
 
     def versions_of(self, kind: ApiKind) -> dict[tuple[str, str], str]:
         """Return the version of each object of a kind, by namespace and name."""
@@ -148,7 +163,7 @@ def _key_of(document: Json) -> _ObjectKey:
     return _ObjectKey(metadata["namespace"], metadata["name"])
 
 
-def _keep(document: Json) -> _Kept:
+def _keep(document: Json, *, is_written: bool) -> _Kept:
     # The owners of fields are half of a small object, and never looked at.
     metadata = {k: v for k, v in document["metadata"].items() if k != "managedFields"}
     text = json.dumps({**document, "metadata": metadata}, separators=(",", ":"))
@@ -156,6 +171,7 @@ def _keep(document: Json) -> _Kept:
         uid=str(metadata["uid"]),
         version=str(metadata["resourceVersion"]),
         job_uid=_job_uid(document),
+        is_written=is_written,
         packed=zlib.compress(text.encode(), level=1),
     )
 

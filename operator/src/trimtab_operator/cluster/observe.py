@@ -141,9 +141,9 @@ class Observer:
         for kind in (RAY_JOB, POD):
             await self._list(kind, key.namespace, uid)
         # No watch waits for another: a driver's last words may come after the end of its RayJob.
-        await self._read(CONFIG_MAP, key.namespace, report_name(key.name))
+        report = (CONFIG_MAP.name, report_name(key.name))
         strangers: list[tuple[ApiKind, Json]] = []
-        for name_of_kind, name in sorted({*touched, *self._unlisted_rayjobs(key, uid)}):
+        for name_of_kind, name in sorted({report, *touched, *self._unlisted_rayjobs(key, uid)}):
             kind = find_kind(name_of_kind)
             if kind is OPTIMIZATION_JOB or not self._cache.is_served(kind):
                 continue

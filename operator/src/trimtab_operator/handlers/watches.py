@@ -1,5 +1,6 @@
 """What kopf's watches tell: every event goes into the cache and puts its job into the queue.
 
+What the operator wrote itself comes back as events too; they tell nothing and cause nothing.
 Indexing comes first, so that no pass starts before all lists are in; kopf's diffs, timers and
 finalizers are not used. SEAM: with `process`, the only importer of kopf.
 """
@@ -41,6 +42,8 @@ def _register(
         resync.note_event(kind)
         if event["type"] == "DELETED":
             cache.remove(kind, document)
+        elif cache.is_echo(kind, document):
+            return
         key = _key_of(kind, document)
         if key is not None:
             queue.add(key)

@@ -116,6 +116,8 @@ class WorkQueue:
                 self.add(key, max(0.0, again - self._monotonic()))
             if delay is not None:
                 self.add(key, delay)
+            # Most passes wait for nothing: watches and probes must have their turn between them.
+            await asyncio.sleep(0)
 
     async def _run(self, key: JobKey) -> float | None:
         try:

@@ -20,6 +20,7 @@ from trimtab_operator.reconcile.attempts import (
     EndCause,
     pause_before_next,
 )
+from trimtab_operator.reconcile.deadlines import seconds_to_next_change
 from trimtab_operator.reconcile.endings import (
     active_seconds,
     find_late_end,
@@ -27,7 +28,6 @@ from trimtab_operator.reconcile.endings import (
     is_provisioned,
     was_held,
 )
-from trimtab_operator.reconcile.deadlines import seconds_to_next_change
 from trimtab_operator.reconcile.failures import is_cleared
 from trimtab_operator.reconcile.guards import is_extended, rest
 from trimtab_operator.reconcile.keeping import (

@@ -1,7 +1,8 @@
 """What is exported to Prometheus: the jobs that were seen last, and how the operator itself is.
 
 The reconciler and the queue write from the event loop, scrapes read in threads of their own. What
-is shared is replaced and never changed. SEAM: the only importer of prometheus_client.
+is shared is copied in one step, or replaced and never changed. SEAM: the only importer of
+prometheus_client.
 """
 
 import time
@@ -11,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import accumulate
-from types import MappingProxyType
 from typing import final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -39,21 +39,19 @@ class JobBoard:
     """What is exported of each job; one for the whole process."""
 
     def __init__(self) -> None:
-        self._pages: Mapping[tuple[str, str], JobPage] = MappingProxyType({})
+        self._pages: dict[tuple[str, str], JobPage] = {}
 
     def show(self, page: JobPage) -> None:
         """Export a job from now on as given."""
-        self._pages = MappingProxyType({**self._pages, (page.namespace, page.name): page})
+        self._pages[page.namespace, page.name] = page
 
     def drop(self, namespace: str, name: str) -> None:
         """Export a job no longer."""
-        key = (namespace, name)
-        self._pages = MappingProxyType(
-            {other: page for other, page in self._pages.items() if other != key}
-        )
+        self._pages.pop((namespace, name), None)
 
     def pages(self) -> tuple[JobPage, ...]:
         """Return all jobs; safe in any thread."""
+        # The copy is one step of the interpreter, in which no other thread shows a job.
         return tuple(self._pages.values())
 
 
