@@ -80,6 +80,9 @@ def test_lists_go_through_all_pages_and_keep_to_the_labels() -> None:
             assert {item["kind"] for item in mine} == {"ConfigMap"}
             versions = await client.list_versions(CONFIG_MAP)
             assert len(versions) == 300
+            stored = cluster.find(CONFIG_MAP, "team", "config-7")
+            assert stored is not None
+            assert versions["team", "config-7"] == stored["metadata"]["resourceVersion"]
             assert set(cluster.calls[-1].query) == {"labelSelector", "limit", "continue"}
 
     asyncio.run(scenario())

@@ -5,22 +5,21 @@ from typing import Any
 
 import pytest
 
-from trimtab_api.progress import ProgressReport
 from trimtab_api.stages import StageName
-from trimtab_operator.cluster.reports import ReportReading, read_report
+from trimtab_operator.cluster.reports import KeptReport, ReportReading, read_report
 
 
 def make_text(attempt: int = 1, sequence: int = 5, uid: str = "uid", **fields: Any) -> str:
     return json.dumps({"schema": 1, "uid": uid, "attempt": attempt, "sequence": sequence, **fields})
 
 
-def make_last(attempt: int = 1, sequence: int = 5) -> ProgressReport:
-    return ProgressReport(uid="uid", attempt=attempt, sequence=sequence)
+def make_last(attempt: int = 1, sequence: int = 5) -> KeptReport:
+    kept = read({"progress.json": make_text(attempt, sequence)}).kept
+    assert kept is not None
+    return kept
 
 
-def read(
-    data: dict[str, str], *, last: ProgressReport | None = None, newest: int = 2
-) -> ReportReading:
+def read(data: dict[str, str], *, last: KeptReport | None = None, newest: int = 2) -> ReportReading:
     return read_report(data, uid="uid", targets=("edge",), newest=newest, last=last)
 
 
@@ -51,7 +50,8 @@ def test_a_later_attempt_counts_although_its_sequence_begins_anew() -> None:
 def test_f45_what_is_old_or_foreign_is_dropped_and_said(text: str, words: str) -> None:
     last = make_last()
     reading = read({"progress.json": text}, last=last)
-    assert reading.view.progress is last
+    assert reading.kept is last
+    assert reading.view.progress == last.read()
     assert reading.view.invalid is None
     assert reading.stale is not None
     assert words in reading.stale
@@ -60,7 +60,8 @@ def test_f45_what_is_old_or_foreign_is_dropped_and_said(text: str, words: str) -
 def test_f45_an_older_attempt_is_dropped() -> None:
     last = make_last(attempt=2, sequence=0)
     reading = read({"progress.json": make_text(attempt=1, sequence=99)}, last=last)
-    assert reading.view.progress is last
+    assert reading.kept is last
+    assert reading.view.progress == last.read()
     assert reading.stale == "a report of attempt 1 was dropped: 2 has reported"
 
 
@@ -74,7 +75,7 @@ def test_f45_the_time_in_a_report_changes_nothing() -> None:
 def test_f04_the_same_report_again_is_no_news_and_no_fault() -> None:
     reading = read({"progress.json": make_text()}, last=make_last())
     assert reading.stale is None
-    assert reading.view.progress == make_last()
+    assert reading.view.progress == make_last().read()
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,8 @@ def test_f04_the_same_report_again_is_no_news_and_no_fault() -> None:
 def test_f43_f44_what_cannot_be_read_leaves_the_last_good_report(text: str) -> None:
     last = make_last()
     reading = read({"progress.json": text}, last=last)
-    assert reading.view.progress is last
+    assert reading.kept is last
+    assert reading.view.progress == last.read()
     assert reading.view.invalid
     assert reading.stale is None
 

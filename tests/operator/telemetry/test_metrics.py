@@ -223,8 +223,8 @@ def make_worst_facts() -> JobFacts:
 
 def test_f74_no_job_has_more_than_a_thousand_series_and_a_usual_one_about_120() -> None:
     usual, worst = build_page(make_facts()), build_page(make_worst_facts())
-    assert 80 < len(usual.samples) < 160
-    assert 400 < len(worst.samples) < MOST_SAMPLES
+    assert 80 < len(usual.values) < 160
+    assert 400 < len(worst.values) < MOST_SAMPLES
     assert len(read(make_board(make_worst_facts()))) > 400
 
 

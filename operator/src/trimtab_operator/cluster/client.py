@@ -108,8 +108,10 @@ class Client:
         pages = self._pages(request, kind.path(namespace), query, {})
         return [{**_type_of(kind), **item} async for item in pages]
 
-    async def list_versions(self, kind: ApiKind, namespace: str | None = None) -> list[Json]:
-        """Return the metadata, and nothing else, of the watched objects of a kind.
+    async def list_versions(
+        self, kind: ApiKind, namespace: str | None = None
+    ) -> dict[tuple[str, str], str]:
+        """Return the version of each watched object of a kind, by namespace and name.
 
         Args:
             kind: Of the objects.
@@ -124,7 +126,12 @@ class Client:
             query["labelSelector"] = kind.selector
         request = Request("list", kind.resource, namespace)
         pages = self._pages(request, kind.path(namespace), query, {"Accept": _METADATA_ONLY})
-        return [dict(item["metadata"]) async for item in pages]
+        # No more than one page is held: the owners of fields make it long.
+        return {
+            (found["namespace"], found["name"]): found["resourceVersion"]
+            async for item in pages
+            for found in (item["metadata"],)
+        }
 
     async def apply(self, kind: ApiKind, manifest: Mapping[str, Any], uid: str | None) -> Json:
         """Apply a manifest server-side, never by force, and return the object.

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from trimtab_api.labels import LABEL_JOB_UID
-from trimtab_api.progress import ProgressReport
 from trimtab_api.v1alpha1.job import OptimizationJob
 from trimtab_operator.cluster.cache import JobKey, WatchCache
 from trimtab_operator.cluster.claims import ClaimBook
@@ -25,9 +24,9 @@ from trimtab_operator.cluster.kinds import (
     ApiKind,
     find_kind,
 )
-from trimtab_operator.cluster.reports import ReportReading, read_report
+from trimtab_operator.cluster.reports import KeptReport, ReportReading, go_on_from, read_report
 from trimtab_operator.reconcile.actions import Kind
-from trimtab_operator.reconcile.observed import JobView, Observed, ReportView, silence_key
+from trimtab_operator.reconcile.observed import JobView, Observed, silence_key
 from trimtab_operator.reconcile.views import (
     read_job,
     read_object,
@@ -71,7 +70,7 @@ class _Memory:
     """What one pass leaves for the next; lost with the process."""
 
     uid: str
-    progress: ProgressReport | None = None
+    progress: KeptReport | None = None
     silence: tuple[str, ...] = ()
     silent_since: float = 0.0
 
@@ -215,7 +214,7 @@ class Observer:
         newest = max((rayjob.attempt for rayjob in rayjobs), default=0)
         newest = max(newest, job.previous.attempt or 0 if job.previous else 0)
         reading = _read_report(job, own, newest, memory.progress)
-        memory.progress = reading.view.progress
+        memory.progress = reading.kept
         claims = self._name_claims(job.job)
         try:
             claims = await self._find_claims(key.namespace, claims)
@@ -275,7 +274,7 @@ _VIEWED_APART = frozenset({RAY_JOB, POD, JOB})
 
 
 def _read_report(
-    job: JobView, own: Iterable[tuple[ApiKind, Json]], newest: int, last: ProgressReport | None
+    job: JobView, own: Iterable[tuple[ApiKind, Json]], newest: int, last: KeptReport | None
 ) -> ReportReading:
     name = report_name(job.meta.name)
     data = next(
@@ -287,7 +286,7 @@ def _read_report(
         None,
     )
     if data is None or job.job is None:
-        return ReportReading(ReportView(progress=last))
+        return go_on_from(last)
     targets = tuple(target.name for target in job.job.spec.targets if target.node_selector)
     return read_report(data, uid=job.meta.uid, targets=targets, newest=newest, last=last)
 

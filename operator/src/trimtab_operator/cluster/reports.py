@@ -4,8 +4,10 @@ Whoever runs code in the job's pods can write the ConfigMap. What is of another 
 attempt or was seen before is dropped; what cannot be read leaves the last good report in place.
 """
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from trimtab_api.labels import KEY_PROGRESS, stage_key, target_key
 from trimtab_api.progress import (
@@ -20,7 +22,32 @@ from trimtab_api.progress import (
 from trimtab_api.stages import StageName
 from trimtab_operator.reconcile.observed import ReportView
 
-__all__ = ["ReportReading", "read_report"]
+__all__ = ["KeptReport", "ReportReading", "go_on_from", "read_report"]
+
+# The last ones, for looks that follow each other; parsed they take twenty times the memory.
+_PARSED = 16
+
+
+@lru_cache(maxsize=_PARSED)
+def _parse_progress(text: str) -> ProgressReport:
+    return parse_progress(text)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptReport:
+    """A progress report that counted, as small as it can be kept for each job."""
+
+    attempt: int
+    sequence: int
+    packed: bytes
+
+    def read(self) -> ProgressReport:
+        """Return the report."""
+        return _parse_progress(zlib.decompress(self.packed).decode())
+
+
+def _keep(report: ProgressReport, text: str) -> KeptReport:
+    return KeptReport(report.attempt, report.sequence, zlib.compress(text.encode(), level=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +56,12 @@ class ReportReading:
 
     Attributes:
         view: What counts.
+        kept: Its progress, to be given as the last one at the next reading.
         stale: Why something was dropped as old or foreign; None where nothing was.
     """
 
     view: ReportView
+    kept: KeptReport | None
     stale: str | None = None
 
 
@@ -42,7 +71,7 @@ def read_report(
     uid: str,
     targets: tuple[str, ...],
     newest: int,
-    last: ProgressReport | None,
+    last: KeptReport | None,
 ) -> ReportReading:
     """Return what a report ConfigMap tells of a job.
 
@@ -63,31 +92,48 @@ def read_report(
 
 
 def _read_progress(
-    text: str | None, uid: str, newest: int, last: ProgressReport | None
+    text: str | None, uid: str, newest: int, last: KeptReport | None
 ) -> ReportReading:
     if not text:
-        return ReportReading(ReportView(progress=last))
+        return go_on_from(last)
     try:
-        report = parse_progress(text)
+        report = _parse_progress(text)
     except ReportInvalidError as error:
-        return ReportReading(ReportView(progress=last, invalid=str(error)))
+        return go_on_from(last, invalid=str(error))
     stale = _why_stale(report, uid, newest, last)
     if stale is not None:
-        return ReportReading(ReportView(progress=last), stale)
-    return ReportReading(ReportView(progress=report))
+        return go_on_from(last, stale=stale)
+    return ReportReading(ReportView(progress=report), _keep(report, text))
+
+
+def go_on_from(
+    last: KeptReport | None, *, invalid: str | None = None, stale: str | None = None
+) -> ReportReading:
+    """Return a reading of which the progress is the last that counted.
+
+    Args:
+        last: That one; None at the start.
+        invalid: What is wrong with a later one.
+        stale: Why a later one was dropped.
+    """
+    progress = last.read() if last else None
+    return ReportReading(ReportView(progress=progress, invalid=invalid), last, stale)
 
 
 def _why_stale(
-    report: ProgressReport, uid: str, newest: int, last: ProgressReport | None
+    report: ProgressReport, uid: str, newest: int, last: KeptReport | None
 ) -> str | None:
     if report.uid != uid:
         return f"a report of another job, {report.uid}, was dropped"
     if report.attempt > newest:
         return f"a report of attempt {report.attempt} was dropped: the latest is {newest}"
-    if last is None or report == last:
+    if last is None:
         return None
     if report.attempt < last.attempt:
         return f"a report of attempt {report.attempt} was dropped: {last.attempt} has reported"
+    is_same = (report.attempt, report.sequence) == (last.attempt, last.sequence)
+    if is_same and report == last.read():
+        return None
     if report.attempt == last.attempt and report.sequence <= last.sequence:
         return f"report {report.sequence} was dropped: {last.sequence} came before it"
     return None

@@ -96,16 +96,13 @@ class Resync:
 
     async def _compare(self, kind: ApiKind, namespace: str | None) -> set[JobKey]:
         try:
-            listed = await self._client.list_versions(kind, namespace)
+            versions = await self._client.list_versions(kind, namespace)
         except NotFoundError:
             # The kind is not served, or no longer: whatever there was of it is gone.
             self._cache.set_served(kind, is_served=False)
-            listed = []
+            versions = {}
         else:
             self._cache.set_served(kind, is_served=True)
-        versions = {
-            (entry["namespace"], entry["name"]): entry["resourceVersion"] for entry in listed
-        }
         for key, version in self._cache.versions_of(kind).items():
             if namespace not in {None, key[0]}:
                 continue

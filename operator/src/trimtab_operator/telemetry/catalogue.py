@@ -61,9 +61,9 @@ class SeriesType(StrEnum):
     """How often a figure was below each of some bounds."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Series:
-    """One name of the page.
+    """One name of the page; there is one object of each.
 
     Attributes:
         name: As it is queried.

@@ -4,8 +4,10 @@ Called by the reconciler after each pass. The report is untrusted: names that be
 in a closed set or in the spec, and what is left is bounded.
 """
 
+from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from trimtab_api.margins import LimitMargin
@@ -23,6 +25,7 @@ __all__ = ["MOST_SAMPLES", "JobFacts", "JobPage", "Sample", "build_page"]
 MOST_SAMPLES = 1000
 """Of one job."""
 _MOST_METRICS = 20
+_MOST_SHARED = 64
 _MOST_SLOTS = 16
 _MOST_FALLBACKS = 16
 _TYPES = frozenset(map(str, PrecisionDtype))
@@ -53,6 +56,9 @@ class JobFacts:
     """When the report changed last, in monotonic seconds; None where no driver reports."""
 
 
+_Names = tuple[tuple[Series, tuple[str, ...]], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class JobPage:
     """What is exported of one job; never changed, so that any thread may read it."""
@@ -61,19 +67,33 @@ class JobPage:
     name: str
     state: JobState | None
     reported_at: float | None
-    samples: tuple[Sample, ...]
+    names: _Names
+    values: "array[float]"
+
+    @property
+    def samples(self) -> Iterator[Sample]:
+        """Yield the values with their names."""
+        for (series, labels), value in zip(self.names, self.values, strict=True):
+            yield Sample(series, labels, value)
 
 
 def build_page(facts: JobFacts) -> JobPage:
     """Return the series of a job; where its report has a label twice, the last one counts."""
-    unique = {(entry.series.name, entry.labels): entry for entry in _list_samples(facts)}
+    unique = {(entry.series, entry.labels): entry.value for entry in _list_samples(facts)}
     return JobPage(
         namespace=facts.namespace,
         name=facts.name,
         state=facts.status.state,
         reported_at=facts.reported_at,
-        samples=tuple(unique.values())[:MOST_SAMPLES],
+        names=_share(tuple(unique)[:MOST_SAMPLES]),
+        values=array("d", list(unique.values())[:MOST_SAMPLES]),
     )
+
+
+@lru_cache(maxsize=_MOST_SHARED)
+def _share(names: _Names) -> _Names:
+    """Return names that are equal to these: most jobs have the same, and hold only values."""
+    return names
 
 
 def _list_samples(facts: JobFacts) -> Iterator[Sample]:
