@@ -239,6 +239,18 @@ def test_the_sooner_of_plan_and_status_decides_when_the_next_pass_is(
     run(scenario, monkeypatch)
 
 
+def test_a_pass_that_wrote_to_a_child_is_soon_followed_by_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.decisions.requeue_after = 300.0
+        stage.decisions.decide = make_missing
+        assert await stage.reconcile() == 1.0
+        assert await stage.reconcile() == 300.0
+
+    run(scenario, monkeypatch)
+
+
 def test_an_ignored_job_is_not_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(stage: Stage) -> None:
         stage.decisions.say = lambda _: None

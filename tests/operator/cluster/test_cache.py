@@ -47,6 +47,16 @@ def test_a_late_deletion_does_not_remove_the_successor() -> None:
     assert list(cache.children_of("job-uid")) == []
 
 
+def test_f04_what_a_write_of_ours_made_is_known_when_it_comes_back() -> None:
+    cache = WatchCache()
+    cache.put(POD, make_object("head", 10), is_written=True)
+    assert cache.is_echo(POD, make_object("head", 10))
+    assert not cache.is_echo(POD, make_object("head", 11))
+    assert not cache.is_echo(POD, make_object("other", 10))
+    cache.put(POD, make_object("head", 11))
+    assert not cache.is_echo(POD, make_object("head", 11))
+
+
 def test_children_are_found_by_the_uid_of_their_job_in_a_stable_order() -> None:
     cache = WatchCache()
     cache.put(RAY_JOB, make_object("job-a1"))

@@ -123,6 +123,18 @@ def test_an_event_on_a_child_brings_up_its_job() -> None:
     asyncio.run(scenario())
 
 
+def test_f04_what_the_operator_wrote_itself_brings_up_nothing() -> None:
+    machinery, queue, resync = make_machinery()
+    enqueue = find_handler(build_registry(machinery), "_watching", "enqueue-pods")
+    machinery.cache.put(POD, make_pod(), is_written=True)
+    asyncio.run(enqueue(event={"type": "MODIFIED", "object": make_pod()}))
+    assert queue.added == []
+    assert resync.noted == ["Pod"]
+    asyncio.run(enqueue(event={"type": "MODIFIED", "object": make_pod(2)}))
+    asyncio.run(enqueue(event={"type": "DELETED", "object": make_pod()}))
+    assert len(queue.added) == 2
+
+
 def test_an_event_on_a_job_brings_up_the_job() -> None:
     machinery, queue, _ = make_machinery()
     enqueue = find_handler(build_registry(machinery), "_watching", "enqueue-optimizationjobs")
