@@ -150,7 +150,8 @@ def test_f76_f77_a_job_runs_all_six_stages_and_its_file_is_as_good_as_said(
         job = NodeJob.apply(node_operator, namespace, make_job(node_operator))
         check_workers_have_no_token(job)
         status = job.wait_for_end()
-        assert wait_until(lambda: bool(server.ask("trimtab_result_metric")), 60)
+        ended = "count_over_time(trimtab_result_metric[1m]) > 9"
+        assert wait_until(lambda: bool(server.ask(ended)), 60)
         seen = Seen(Span(start, time.time()), namespace, job.name)
         check_dashboards(server, seen, tmp_path / "pictures")
     with capsys.disabled():

@@ -38,6 +38,8 @@ _AXIS_FORMATS = {
 _MINUTE, _HOUR = 60, 3600
 _SHORT = 900
 """Seconds of a time whose axis shows seconds."""
+_FEW = 6
+"""What is counted up to this has a tick for each number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +141,10 @@ def _encode(
     defaults = chart.panel.raw["fieldConfig"]["defaults"]
     has_floor = is_stacked or "axisSoftMin" in defaults.get("custom", {})
     label = _AXIS_FORMATS[defaults["unit"]]
+    top = _find_top(chart, is_stacked=is_stacked)
     # What is counted has no halves.
-    steps = {"tickMinStep": 1} if defaults["unit"] == "short" else {}
+    is_count = defaults["unit"] == "short" and top <= _FEW
+    steps = {"values": list(range(math.ceil(top) + 1))} if is_count else {"tickCount": 4}
     clock = "%H:%M:%S" if chart.span.end - chart.span.start < _SHORT else "%H:%M"
     columns = max(1, chart.width // (14 + 7 * max(map(len, names), default=1)))
     return {
@@ -159,8 +163,8 @@ def _encode(
             "type": "quantitative",
             "title": None,
             "stack": "zero" if is_stacked else None,
-            "axis": {"labelExpr": label, "tickCount": 4, **steps},
-            "scale": {"zero": has_floor, "nice": True},
+            "axis": {"labelExpr": label, **steps},
+            "scale": {"zero": has_floor, "nice": True} | ({} if top else {"domain": [0, 1]}),
         },
         "color": {
             "field": "name",
@@ -171,13 +175,23 @@ def _encode(
     }
 
 
+def _find_top(chart: Chart, *, is_stacked: bool) -> float:
+    """Return the highest value that is drawn; 0 where nothing is above."""
+    tops: dict[float, float] = {}
+    for one in chart.lines:
+        for moment, value in one.series.points:
+            before = tops.get(moment, 0.0)
+            tops[moment] = before + value if is_stacked else max(before, value)
+    return max((value for value in tops.values() if not math.isnan(value)), default=0.0)
+
+
 def _draw_steps(chart: Chart) -> list[dict[str, Any]]:
     """Return the levels at which a colour begins, of those that are near the values."""
     thresholds = chart.panel.raw["fieldConfig"]["defaults"].get("thresholds", {})
     custom = chart.panel.raw["fieldConfig"]["defaults"].get("custom", {})
     if "thresholdsStyle" not in custom:
         return []
-    largest = max((value for one in chart.lines for _, value in one.series.points), default=0.0)
+    largest = _find_top(chart, is_stacked=False)
     return [
         {
             "mark": {"type": "rule", "strokeDash": [4, 4], "color": PALETTE[step["color"]]},

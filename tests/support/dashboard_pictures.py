@@ -207,7 +207,7 @@ def _draw_timeline(canvas: _Canvas, box: _Box, lines: Sequence[Named], span: Spa
         for moment, value in one.series.points:
             if value == 1:
                 left = frame.left + (moment - span.start) * scale
-                wide = min(_step(span) * scale + 0.5, frame.left + width - left)
+                wide = min(_step(span) * scale + 1, frame.left + width - left)
                 canvas.box(_Box(left, frame.top, wide, frame.height), fill=PALETTE["blue"])
     bottom = box.top + box.height - 8
     minutes = int((span.end - span.start) // 60)

@@ -160,7 +160,9 @@ class Reconciler:
     def _gather_facts(self, observed: Observed, status: Status | None) -> JobFacts:
         job, report = observed.job.job, observed.report.progress
         known = status or observed.job.previous or Status()
-        is_silent = report is None or known.completion_time is not None
+        # A driver that told its end says no more, while targets elsewhere are still measured.
+        has_driver = report is not None and report.outcome is None
+        is_silent = not has_driver or known.completion_time is not None
         return JobFacts(
             namespace=observed.job.namespace,
             name=observed.job.meta.name,

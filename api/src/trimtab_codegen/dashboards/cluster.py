@@ -14,7 +14,16 @@ from trimtab_codegen.dashboards.panels import (
     show_number,
     show_table,
 )
-from trimtab_codegen.dashboards.queries import JOB_LABELS, SOME_JOBS, maximum, select, total
+from trimtab_codegen.dashboards.queries import (
+    JOB_LABELS,
+    SOME_JOBS,
+    gpu_time,
+    gpu_time_saved,
+    maximum,
+    no_gpus,
+    select,
+    total,
+)
 from trimtab_operator.telemetry import catalogue
 
 __all__ = ["build_cluster"]
@@ -38,7 +47,11 @@ def build_cluster() -> models.Dashboard:
 
 
 def _show_now() -> Row:
-    desired, ready = (total(catalogue.CLUSTER_WORKERS, where) for where in (_DESIRED, _READY))
+    # Jobs that wait or ended have no cluster, and no workers.
+    none = f"0 * {total(catalogue.JOB_ATTEMPT, SOME_JOBS)}"
+    desired, ready = (
+        f"({total(catalogue.CLUSTER_WORKERS, where)} or {none})" for where in (_DESIRED, _READY)
+    )
     used = total(catalogue.GPU_SECONDS, SOME_JOBS)
     saved = total(catalogue.GPU_SECONDS_SAVED, SOME_JOBS)
     panels = [
@@ -50,7 +63,7 @@ def _show_now() -> Row:
         ),
         show_number(
             Frame("GPU time used", "By ended trials, training and pruning.", *_TILE, unit="s"),
-            used,
+            gpu_time(SOME_JOBS),
         ),
         show_number(
             Frame(
@@ -59,7 +72,7 @@ def _show_now() -> Row:
                 *_TILE,
                 unit="percentunit",
             ),
-            f"{saved} / ({saved} + {used})",
+            f"{saved} / ({saved} + {used} > 0) or {no_gpus(SOME_JOBS)}",
         ),
     ]
     return Row("Now", panels)
@@ -84,11 +97,12 @@ def _show_workers() -> Row:
 
 def _show_gpus() -> Row:
     rates = f"rate({select(catalogue.GPU_SECONDS, SOME_JOBS)}[{_BUSY_WINDOW}])"
+    none = no_gpus(SOME_JOBS, by=("job_namespace",))
     panels = [
         draw_bars(
             Frame("GPU time by job", "Used by the jobs that there are.", 8, unit="s"),
             Query(
-                total(catalogue.GPU_SECONDS, SOME_JOBS, by=JOB_LABELS),
+                gpu_time(SOME_JOBS, by=JOB_LABELS),
                 "{{job_namespace}}/{{job_name}}",
             ),
         ),
@@ -99,7 +113,7 @@ def _show_gpus() -> Row:
                 8,
                 unit="none",
             ),
-            Query(f"sum by (job_namespace) ({rates})", "{{job_namespace}}"),
+            Query(f"sum by (job_namespace) ({rates}) or {none}", "{{job_namespace}}"),
             is_stacked=True,
         ),
         draw_lines(
@@ -109,7 +123,7 @@ def _show_gpus() -> Row:
                 8,
                 unit="s",
             ),
-            Query(total(catalogue.GPU_SECONDS_SAVED, SOME_JOBS, by=("reason",)), "{{reason}}"),
+            Query(gpu_time_saved(SOME_JOBS), "{{reason}}"),
             is_stacked=True,
         ),
     ]
@@ -122,7 +136,7 @@ def _list_jobs() -> Row:
         Labels({"job_namespace": "Namespace", "job_name": "Job"}),
         Column("Wanted workers", maximum(catalogue.CLUSTER_WORKERS, _DESIRED, by=JOB_LABELS)),
         Column("Ready workers", maximum(catalogue.CLUSTER_WORKERS, _READY, by=JOB_LABELS)),
-        Column("GPU time used", total(catalogue.GPU_SECONDS, SOME_JOBS, by=JOB_LABELS), "s"),
+        Column("GPU time used", gpu_time(SOME_JOBS, by=JOB_LABELS), "s"),
         Column("GPU time saved", total(catalogue.GPU_SECONDS_SAVED, SOME_JOBS, by=JOB_LABELS), "s"),
         link=JOB_LINK,
     )

@@ -20,6 +20,8 @@ from trimtab_codegen.dashboards.queries import (
     ENDED,
     JOB_LABELS,
     SOME_NAMESPACES,
+    gpu_time,
+    gpu_time_saved,
     maximum,
     present,
     total,
@@ -80,7 +82,7 @@ def _show_now() -> Row:
                 *_TILE,
                 unit="s",
             ),
-            total(catalogue.GPU_SECONDS, SOME_NAMESPACES),
+            gpu_time(SOME_NAMESPACES),
         ),
     ]
     return Row("Now", panels)
@@ -118,7 +120,7 @@ def _list_jobs() -> Panel:
         Column("In stage", present(catalogue.JOB_STAGE, SOME_NAMESPACES, "stage")),
         Column("Attempt", maximum(catalogue.JOB_ATTEMPT, SOME_NAMESPACES, by=JOB_LABELS)),
         Column("Ended trials", total(catalogue.TRIALS, SOME_NAMESPACES | ENDED, by=JOB_LABELS)),
-        Column("GPU time", maximum(catalogue.GPU_SECONDS, SOME_NAMESPACES, by=JOB_LABELS), "s"),
+        Column("GPU time", gpu_time(SOME_NAMESPACES, by=JOB_LABELS), "s"),
         Column(
             "Report age",
             maximum(catalogue.JOB_REPORT_AGE, SOME_NAMESPACES, by=JOB_LABELS),
@@ -154,8 +156,8 @@ def _show_search() -> Row:
 
 def _show_costs() -> Row:
     failed = total(catalogue.FAILURES, SOME_NAMESPACES, by=("class",))
-    used = total(catalogue.GPU_SECONDS, SOME_NAMESPACES, by=("job_namespace",))
-    saved = total(catalogue.GPU_SECONDS_SAVED, SOME_NAMESPACES, by=("reason",))
+    used = gpu_time(SOME_NAMESPACES, by=("job_namespace",))
+    saved = gpu_time_saved(SOME_NAMESPACES)
     panels = [
         draw_lines(
             Frame("Failed trials by class", "In the last reports of all jobs, by what it was.", 8),

@@ -24,6 +24,8 @@ from trimtab_codegen.dashboards.panels import (
 from trimtab_codegen.dashboards.queries import (
     ENDED,
     ONE_JOB,
+    gpu_time,
+    gpu_time_saved,
     maximum,
     present,
     total,
@@ -254,8 +256,8 @@ def _show_cluster() -> Row:
         ),
         draw_lines(
             Frame("GPU time", "Used, and what was spared by reason, estimated.", 8, unit="s"),
-            Query(_of_job(catalogue.GPU_SECONDS), "used"),
-            Query(_of_job(catalogue.GPU_SECONDS_SAVED, "reason"), "saved by {{reason}}"),
+            Query(gpu_time(ONE_JOB), "used"),
+            Query(gpu_time_saved(ONE_JOB), "saved by {{reason}}"),
         ),
         _show_report_age(),
     ]

@@ -112,21 +112,21 @@ def _show_passes() -> Row:
 def _show_watches() -> Row:
     panels = [
         draw_lines(
-            Frame("Queue", "Jobs whose pass is due and waits for a worker.", 8),
+            Frame("Queue", "Jobs whose pass is due and waits for a worker.", 6),
             Query(total(catalogue.QUEUE_DEPTH), "waiting"),
         ),
         draw_lines(
             Frame(
                 "Age of the watches",
                 "Since each was seen to be current; they are compared every 30 seconds.",
-                8,
+                12,
                 unit="s",
             ),
             Query(maximum(catalogue.WATCH_AGE, by=("resource",)), "{{resource}}"),
             steps=_WATCH_AGE_STEPS,
         ),
         draw_lines(
-            Frame("Jobs by state", "Jobs that it knows.", 8),
+            Frame("Jobs by state", "Jobs that it knows.", 6),
             Query(total(catalogue.JOBS, by=("state",)), "{{state}}"),
             is_stacked=True,
         ),

@@ -6,7 +6,14 @@ that no query asks for what is never there.
 
 from collections.abc import Iterable
 
-from trimtab_operator.telemetry.catalogue import BUILD_INFO, JOB_LABELS, Series
+from trimtab_operator.telemetry.catalogue import (
+    BUILD_INFO,
+    GPU_SECONDS,
+    GPU_SECONDS_SAVED,
+    JOB_LABELS,
+    TRIALS,
+    Series,
+)
 
 __all__ = [
     "ENDED",
@@ -16,7 +23,10 @@ __all__ = [
     "SOME_NAMESPACES",
     "Where",
     "aggregate",
+    "gpu_time",
+    "gpu_time_saved",
     "maximum",
+    "no_gpus",
     "of_operator",
     "present",
     "quantile",
@@ -94,6 +104,24 @@ def rate(series: Series, where: Where | None = None, *, by: Iterable[str], part:
 def quantile(share: float, series: Series) -> str:
     """Return a quantile of a histogram over the last moments."""
     return f"histogram_quantile({share}, {rate(series, by=('le',), part='_bucket')})"
+
+
+def gpu_time(where: Where, *, by: Iterable[str] = ()) -> str:
+    """Return the time of GPUs by labels of jobs: 0 for those that run without GPUs."""
+    labels = tuple(by)
+    return f"{total(GPU_SECONDS, where, by=labels)} or {no_gpus(where, by=labels)}"
+
+
+def gpu_time_saved(where: Where) -> str:
+    """Return the time of GPUs that was saved, by reason: `none` where there are no GPUs."""
+    none = f'label_replace({no_gpus(where)}, "reason", "none", "", "")'
+    known = total(GPU_SECONDS_SAVED, where, by=("reason",))
+    return f"{known} or {none} unless on () {select(GPU_SECONDS_SAVED, where)}"
+
+
+def no_gpus(where: Where, *, by: Iterable[str] = ()) -> str:
+    """Return 0 for jobs that have told of trials: what they used where they told of no GPUs."""
+    return f"0 * {total(TRIALS, where, by=by)}"
 
 
 def of_operator(scrape_series: str) -> str:
