@@ -1,6 +1,7 @@
 """A pass reads anew before it writes, says what it cannot do, and writes no more than it must."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -330,26 +331,46 @@ def test_f15_an_event_is_posted_once_and_its_failure_stops_nothing(
     run(scenario, monkeypatch)
 
 
+def report_on(stage: Stage, **fields: Any) -> None:
+    """Report as the driver of the first attempt."""
+    labels = {"trimtab.dev/job": "digits", "trimtab.dev/job-uid": "uid-digits"}
+    rayjob = {
+        "metadata": {
+            "name": "digits-a1",
+            "namespace": "team",
+            "labels": {**labels, "trimtab.dev/attempt": "1"},
+        },
+        "spec": {},
+    }
+    stage.cache.put(RAY_JOB, stage.cluster.add(RAY_JOB, rayjob))
+    report = {"schema": 1, "uid": "uid-digits", "attempt": 1, "sequence": 1, **fields}
+    config = {**make_manifest(), "data": {"progress.json": json.dumps(report)}}
+    stage.cache.put(CONFIG_MAP, stage.cluster.add(CONFIG_MAP, config))
+
+
+@pytest.mark.parametrize(
+    ("fields", "has_age"), [({}, True), ({"outcome": {"result": "Succeeded"}}, False)]
+)
+def test_a_report_ages_until_its_driver_tells_the_end(
+    monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], has_age: bool
+) -> None:
+    """Targets elsewhere may be measured for long after it, and nobody is silent then."""
+
+    async def scenario(stage: Stage) -> None:
+        report_on(stage, **fields)
+        await stage.reconcile()
+        (page,) = stage.board.pages()
+        assert (page.reported_at is not None) is has_age
+
+    run(scenario, monkeypatch)
+
+
 def test_events_of_a_report_are_posted_once_also_after_a_restart(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def scenario(stage: Stage) -> None:
-        report = (
-            '{"schema":1,"uid":"uid-digits","attempt":1,"sequence":1,"events":'
-            '[{"id":0,"type":"Normal","reason":"NewBest","message":"trial 3 has 0.97"}]}'
-        )
-        labels = {"trimtab.dev/job": "digits", "trimtab.dev/job-uid": "uid-digits"}
-        rayjob = {
-            "metadata": {
-                "name": "digits-a1",
-                "namespace": "team",
-                "labels": {**labels, "trimtab.dev/attempt": "1"},
-            },
-            "spec": {},
-        }
-        stage.cache.put(RAY_JOB, stage.cluster.add(RAY_JOB, rayjob))
-        config = {**make_manifest(), "data": {"progress.json": report}}
-        stage.cache.put(CONFIG_MAP, stage.cluster.add(CONFIG_MAP, config))
+        event = {"id": 0, "type": "Normal", "reason": "NewBest", "message": "trial 3 has 0.97"}
+        report_on(stage, events=[event])
         await stage.reconcile()
         assert stage.events() == [("NewBest", "trial 3 has 0.97")]
         stage.reconciler._memory.clear()
