@@ -47,12 +47,15 @@ def test_f76_the_image_has_the_trainer_and_no_rights(
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
         },
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
     }
     spec = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [container],
+        # As jobs have it; nothing else can be written.
+        "volumes": [{"name": "tmp", "emptyDir": {}}],
     }
     metadata = {"name": "look", "namespace": namespace}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
@@ -68,7 +71,7 @@ def test_f76_the_image_has_the_trainer_and_no_rights(
     assert json.loads(said.splitlines()[-1]) == {
         "user": [1000, 1000, "/tmp"],
         "ours": ["/usr/local/lib"],
-        "writable": [],
+        "writable": ["/tmp"],
         "left": [],
         "bytecode": True,
         "programs": [True, True, True, True],
