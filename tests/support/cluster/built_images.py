@@ -72,10 +72,12 @@ class _Recipe:
         files = [_ROOT / ".dockerignore", _ROOT / "requirements.lock", self.dockerfile]
         for member in self.members:
             files.append(_ROOT / member / "pyproject.toml")
-            found = sorted((_ROOT / member / "src").rglob("*"))
-            files += [path for path in found if path.is_file() and path.suffix != ".pyc"]
+            paths = sorted((_ROOT / member / "src").rglob("*"))
+            files += [path for path in paths if path.is_file() and path.suffix != ".pyc"]
         texts = [f"{file.relative_to(_ROOT)}\n{file.read_text(encoding='utf-8')}" for file in files]
-        return [*texts, repr(self)]
+        found = self.packages
+        # Not where they lie on this machine: the lock says what they are.
+        return [*texts, self.tag, *((found.inside, found.path) if found else ())]
 
 
 def make_operator(base: Base) -> Path:
