@@ -93,5 +93,7 @@ def test_the_page_about_security_tells_the_rights_of_the_operator_as_they_are() 
     rows = re.findall(r"^\| `([\w/]+)` \| ([a-z, ]+) \| \w", section, re.MULTILINE)
     (role,) = (one for one in build_operator_manifests() if one["kind"] == "ClusterRole")
     assert dict(rows) == {
-        resource: ", ".join(rule["verbs"]) for rule in role["rules"] for resource in rule["resources"]
+        resource: ", ".join(rule["verbs"])
+        for rule in role["rules"]
+        for resource in rule["resources"]
     }

@@ -1,46 +1,58 @@
-"""Whether a series that is measured at rest stays where it is, whatever it wavers by.
+"""Whether a process that works on and on, measured at rest, keeps what it needs or ever more.
 
-A process needs a while until it has all that it will keep, so the first quarter says nothing. What
+A process takes a while until it has all that it will keep, so the first quarter says nothing. What
 is compared are the medians of the second and of the last quarter: single outliers do not count, a
 leak does, since half of all work lies between the two.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-__all__ = ["Drift", "measure_drift"]
+__all__ = ["Allowance", "list_growing", "measure_drift"]
+
+_FEWEST = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Drift:
-    """How far a series went."""
+class Allowance:
+    """By how much something may grow: with each cycle, and once."""
 
-    before: float
-    """Median of the second quarter."""
-    after: float
-    """Median of the last one."""
-    cycles: float
-    """How much work lies between them."""
-
-    def is_flat(self, *, each: float, slack: float) -> bool:
-        """Return whether it grew by less than `each` a cycle, and `slack` once."""
-        return self.after - self.before <= each * self.cycles + slack
+    each: float
+    once: float
 
 
-def measure_drift(values: Sequence[float], *, every: int) -> Drift:
-    """Compare the second quarter of a series with its last.
+def list_growing(
+    series: Mapping[str, Sequence[float]], allowed: Mapping[str, Allowance], *, every: int
+) -> list[str]:
+    """Return what grew by more than is allowed, with its figures.
 
     Args:
-        values: One per `every` cycles, at least eight.
+        series: Name → a value per `every` cycles.
+        allowed: Name → how much.
         every: Cycles between two values.
 
     Raises:
-        ValueError: There are too few.
+        ValueError: There are too few values.
     """
+    found = []
+    for name, values in series.items():
+        before, after, cycles = measure_drift(values, every=every)
+        most = allowed[name].each * cycles + allowed[name].once
+        if after - before > most:
+            grown = f"{name} grew from {before:.0f} to {after:.0f} in {cycles} cycles"
+            found.append(f"{grown}, by more than {most:.0f}")
+    return found
+
+
+def measure_drift(values: Sequence[float], *, every: int) -> tuple[float, float, int]:
+    """Return the medians of the second and of the last quarter, and the cycles between them.
+
+    Raises:
+        ValueError: There are too few values.
+    """
+    if len(values) < _FEWEST:
+        raise ValueError(f"at least {_FEWEST} values are needed but there are {len(values)}")
     quarter = len(values) // 4
-    if quarter < 2:
-        raise ValueError(f"at least 8 values are needed but there are {len(values)}")
-    second, last = values[quarter : 2 * quarter], values[-quarter:]
     apart = len(values) - 2 * quarter
-    return Drift(before=median(second), after=median(last), cycles=apart * every)
+    return median(values[quarter : 2 * quarter]), median(values[-quarter:]), apart * every

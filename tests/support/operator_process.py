@@ -48,7 +48,15 @@ def read_token(kubeconfig: Path) -> str:
 
 @dataclass(slots=True)
 class OperatorProcess:
-    """One operator, which can be stopped, killed and started again."""
+    """One operator, which can be stopped, killed and started again.
+
+    Attributes:
+        kubeconfig: Of its account.
+        log: Where it writes.
+        time_factor: By what its times are shortened.
+        settings: More of its environment.
+        module: What Python runs.
+    """
 
     kubeconfig: Path
     log: Path
@@ -64,7 +72,6 @@ class OperatorProcess:
         self._port, self._metrics_port = find_free_ports(2)
         environment = {
             **os.environ,
-            "PYTHONPATH": str(Path(__file__).parent),
             "KUBECONFIG": str(self.kubeconfig),
             "TRIMTAB_OPERATOR_TRAINER_IMAGE": "trimtab-trainer:test",
             "TRIMTAB_OPERATOR_HEALTH_PORT": str(self._port),
