@@ -94,6 +94,21 @@ def test_f77_the_role_covers_one_config_map(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
+def test_f75_only_pods_of_the_job_and_kuberay_reach_its_pods(folder: Path) -> None:
+    policy = find(folder, "NetworkPolicy")["spec"]
+    own = policy["podSelector"]
+    assert own["matchLabels"]
+    for pod in pods_of(folder).values():
+        assert own["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    assert policy["policyTypes"] == ["Ingress"]
+    inside, kuberay = policy["ingress"]
+    assert inside == {"from": [{"podSelector": own}]}
+    assert kuberay["ports"] == [{"port": 8265, "protocol": "TCP"}]
+    (peer,) = kuberay["from"]
+    assert peer["podSelector"]["matchLabels"] == {"app.kubernetes.io/component": "kuberay-operator"}
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_the_rayjob_starts_its_driver_once_and_always_frees_its_cluster(folder: Path) -> None:
     spec = find(folder, "RayJob")["spec"]
     assert spec["backoffLimit"] == spec["submitterConfig"]["backoffLimit"] == 0
