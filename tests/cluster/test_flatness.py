@@ -8,7 +8,7 @@ import pytest
 from flatness import Allowance, list_growing, measure_drift
 
 EVERY = 50
-ALLOWED = {"blocks": Allowance(each=20, once=1000)}
+ALLOWED = {"blocks": Allowance(each=10, once=500)}
 START = 730_000
 
 
@@ -18,7 +18,7 @@ def is_growing(values: Sequence[float]) -> bool:
 
 def make_noise(count: int) -> list[float]:
     source = random.Random(7)
-    return [START + source.uniform(-700, 700) for _ in range(count)]
+    return [START + source.uniform(-300, 300) for _ in range(count)]
 
 
 def test_noise_and_outliers_are_flat() -> None:
