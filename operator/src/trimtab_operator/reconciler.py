@@ -126,8 +126,9 @@ class Reconciler:
     async def _carry_out(self, key: JobKey, sighting: Sighting, planned: Plan) -> float | None:
         failure: ClusterError | None = None
         obstacle: Problem | Refusal | None = None
+        has_changed = False
         try:
-            await self._apply(key, sighting, planned)
+            has_changed = await self._apply(key, sighting, planned)
         except (ConflictError, ForbiddenError, InvalidObjectError) as error:
             failure, obstacle = error, describe_problem(error)
             if obstacle is None:
@@ -141,14 +142,14 @@ class Reconciler:
         if failure is not None:
             # The status says what a person must mend; the queue tries again by itself.
             raise failure
-        settling = _SETTLE_SECONDS if _touched_by(planned.actions) else None
+        settling = _SETTLE_SECONDS if has_changed else None
         delays = (planned.requeue_after, waiting, settling)
         return min((delay for delay in delays if delay is not None), default=None)
 
-    async def _apply(self, key: JobKey, sighting: Sighting, planned: Plan) -> None:
+    async def _apply(self, key: JobKey, sighting: Sighting, planned: Plan) -> bool:
         if sighting.forbidden is not None and planned.verdict.phase is not Phase.IGNORED:
             raise sighting.forbidden
-        await self._applier.apply(key, planned.actions, sighting.uids)
+        return await self._applier.apply(key, planned.actions, sighting.uids)
 
     def _show(self, observed: Observed, status: Status | None) -> None:
         """Export what is known now; a fault there is no reason to stop a job."""

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from fake_cluster import FakeCluster, open_client, refuse, serve_cluster
 from trimtab_api.v1alpha1.conditions import DegradedReason
@@ -48,6 +49,21 @@ def test_what_was_written_is_known_before_any_event_comes() -> None:
         assert [child["metadata"]["name"] for _, child in cache.children_of("uid-digits")] == [
             "digits-progress"
         ]
+
+    run(scenario)
+
+
+def test_it_tells_whether_anything_is_now_other_than_it_was() -> None:
+    async def scenario(cluster: FakeCluster, applier: Applier, cache: WatchCache) -> None:
+        action = Apply(make_manifest())
+        assert await applier.apply(JOB, [action], {})
+        there = cluster.find(CONFIG_MAP, "team", "digits-progress")
+        assert there is not None
+        # So the API server answers where nothing changes, or where a policy puts everything back.
+        cluster.answer = lambda call: web.json_response(there) if call.method == "PATCH" else None
+        assert not await applier.apply(JOB, [action], {})
+        gone = Delete(kind=Kind.RAY_JOB, name="digits-a1", uid="u", resource_version="1")
+        assert not await applier.apply(JOB, [gone], {})
 
     run(scenario)
 

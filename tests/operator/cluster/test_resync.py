@@ -128,7 +128,7 @@ def test_f06_a_watch_that_keeps_missing_changes_is_called_blind_until_an_event_c
             cluster.add(POD, make_pod("head"))
             await resync.run()
         assert resync.blind_seconds() == 60.0
-        resync.note_event(POD)
+        resync.note_event(POD, "team")
         assert resync.blind_seconds() == 0.0
 
     run(scenario)
@@ -176,8 +176,26 @@ def test_a_watch_is_current_by_an_event_or_by_a_list_without_news() -> None:
         assert ages.keys() == {kind.resource for kind in WATCHED_KINDS}
         assert (ages["pods"], ages["rayjobs.ray.io"]) == (30.0, 0.0)
         now[0] = 135.0
-        resync.note_event(POD)
+        resync.note_event(POD, "team")
         assert resync.watch_ages()["pods"] == 0.0
         assert resync.watch_ages()["rayjobs.ray.io"] == 5.0
+
+    run(scenario)
+
+
+def test_a_namespace_that_cannot_be_compared_makes_the_watch_old_whatever_the_others_tell() -> None:
+    async def scenario(cluster: FakeCluster, client: Client, cache: WatchCache) -> None:
+        now = [100.0]
+        fill(cluster, cache)
+        resync = Resync(client, cache, namespaces=("closed", "team"), monotonic=lambda: now[0])
+        cluster.answer = lambda call: (
+            web.Response(status=403) if "/namespaces/closed/" in call.path else None
+        )
+        now[0] = 130.0
+        await resync.run()
+        resync.note_event(POD, "team")
+        assert set(resync.watch_ages().values()) == {30.0}
+        resync.note_event(POD, "closed")
+        assert resync.watch_ages()["pods"] == 0.0
 
     run(scenario)

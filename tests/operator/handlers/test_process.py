@@ -25,13 +25,13 @@ class StubResync:
 
     def __init__(self) -> None:
         self.blind = 0.0
-        self.noted: list[str] = []
+        self.noted: list[tuple[str, str]] = []
 
     def blind_seconds(self) -> float:
         return self.blind
 
-    def note_event(self, kind: Any) -> None:
-        self.noted.append(kind.name)
+    def note_event(self, kind: Any, namespace: str) -> None:
+        self.noted.append((kind.name, namespace))
 
 
 class StubQueue:
@@ -115,7 +115,7 @@ def test_an_event_on_a_child_brings_up_its_job() -> None:
         assert machinery.cache.find(POD, "team", "head") is not None
         await enqueue(event={"type": "ADDED", "object": make_pod()})
         assert queue.added == [JobKey("team", "digits")]
-        assert resync.noted == ["Pod"]
+        assert resync.noted == [("Pod", "team")]
         await enqueue(event={"type": "DELETED", "object": make_pod(2)})
         assert machinery.cache.find(POD, "team", "head") is None
         assert len(queue.added) == 2
@@ -129,7 +129,7 @@ def test_f04_what_the_operator_wrote_itself_brings_up_nothing() -> None:
     machinery.cache.put(POD, make_pod(), is_written=True)
     asyncio.run(enqueue(event={"type": "MODIFIED", "object": make_pod()}))
     assert queue.added == []
-    assert resync.noted == ["Pod"]
+    assert resync.noted == [("Pod", "team")]
     asyncio.run(enqueue(event={"type": "MODIFIED", "object": make_pod(2)}))
     asyncio.run(enqueue(event={"type": "DELETED", "object": make_pod()}))
     assert len(queue.added) == 2

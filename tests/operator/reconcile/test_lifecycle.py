@@ -309,7 +309,10 @@ def test_f18_a_stranger_among_the_shared_children_does_not_stop_a_running_job() 
     world = running()
     stranger = {"kind": "NetworkPolicy", "metadata": {"name": "digits-ray"}, "spec": {}}
     world.objects["NetworkPolicy", "digits-ray"] = stranger
-    assert world.settle().verdict.phase is Phase.RUNNING
+    planned = world.settle()
+    assert planned.verdict.phase is Phase.RUNNING
+    # No event tells that the stranger is gone.
+    assert planned.requeue_after == world.settings.poll_interval
     assert world.said("Degraded") == "True/NameConflict"
     assert world.objects["NetworkPolicy", "digits-ray"] is stranger
 

@@ -206,6 +206,15 @@ def test_ready_workers_are_counted_where_kuberay_tells_an_old_number() -> None:
     assert cluster.workers_ready == 1
 
 
+def test_no_worker_is_wanted_once_the_driver_has_ended() -> None:
+    world = running()
+    world.finish()
+    world.settle()
+    cluster = world.status.cluster
+    assert cluster is not None
+    assert cluster.workers_desired == 0
+
+
 def test_f30_an_attempt_that_the_server_refuses_is_told_of_but_not_counted() -> None:
     world = JobWorld()
     observed = world.observe()

@@ -16,7 +16,7 @@ from trimtab_operator.cluster.errors import (
     InvalidObjectError,
     NotFoundError,
 )
-from trimtab_operator.cluster.kinds import JOB, OPTIMIZATION_JOB, RAY_JOB, find_kind
+from trimtab_operator.cluster.kinds import JOB, OPTIMIZATION_JOB, RAY_JOB, ApiKind, find_kind
 from trimtab_operator.reconcile.actions import Action, Apply, Delete, DeleteJob, PostEvent
 from trimtab_operator.reconcile.verdict import Problem, Refusal
 
@@ -37,7 +37,7 @@ class Applier:
 
     async def apply(
         self, job: JobKey, actions: Iterable[Action], seen: Mapping[tuple[str, str], str]
-    ) -> None:
+    ) -> bool:
         """Carry out actions in order, up to the first that fails. Events are not posted here.
 
         A Job that the server refuses does not keep the Jobs of other targets from being made.
@@ -48,39 +48,45 @@ class Applier:
             seen: The uid of each object that there is, by kind and name: what a manifest is
                 applied to must still be that object, and a manifest of no object makes one.
 
+        Returns:
+            Whether anything is now other than it was.
+
         Raises:
             ClusterError: Of the first that failed.
         """
         refused: InvalidObjectError | None = None
+        has_changed = False
         for action in actions:
             match action:
                 case Apply(manifest) if manifest["kind"] == JOB.name:
                     try:
-                        await self._apply(manifest, seen)
+                        has_changed |= await self._apply(manifest, seen)
                     except InvalidObjectError as error:
                         refused = error
                 case Apply(manifest):
-                    await self._apply(manifest, seen)
+                    has_changed |= await self._apply(manifest, seen)
                 case Delete():
-                    await self._delete(job, action)
+                    has_changed |= await self._delete(find_kind(action.kind), job, action)
                 case DeleteJob():
-                    await self._delete_job(job, action)
+                    has_changed |= await self._delete(OPTIMIZATION_JOB, job, action)
                 case PostEvent():
                     pass
                 case _:
                     assert_never(action)
         if refused is not None:
             raise refused
+        return has_changed
 
-    async def _apply(self, manifest: Json, seen: Mapping[tuple[str, str], str]) -> None:
+    async def _apply(self, manifest: Json, seen: Mapping[tuple[str, str], str]) -> bool:
         kind = find_kind(manifest["kind"])
         uid = seen.get((kind.name, manifest["metadata"]["name"]))
-        self._cache.put(kind, await self._client.apply(kind, manifest, uid), is_written=True)
+        # The API server gives no new version to what it was only asked to leave as it is.
+        return self._cache.put(kind, await self._client.apply(kind, manifest, uid), is_written=True)
 
-    async def _delete(self, job: JobKey, action: Delete) -> None:
+    async def _delete(self, kind: ApiKind, job: JobKey, action: Delete | DeleteJob) -> bool:
         try:
             await self._client.delete(
-                find_kind(action.kind),
+                kind,
                 job.namespace,
                 action.name,
                 uid=action.uid,
@@ -88,19 +94,8 @@ class Applier:
             )
         except NotFoundError:
             # Gone already, which is what was wanted; the event is on its way.
-            return
-
-    async def _delete_job(self, job: JobKey, action: DeleteJob) -> None:
-        try:
-            await self._client.delete(
-                OPTIMIZATION_JOB,
-                job.namespace,
-                action.name,
-                uid=action.uid,
-                resource_version=action.resource_version,
-            )
-        except NotFoundError:
-            return
+            return False
+        return True
 
 
 def describe_problem(

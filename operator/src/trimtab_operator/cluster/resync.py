@@ -45,14 +45,16 @@ class Resync:
         self._namespaces: Sequence[str | None] = tuple(namespaces) or (None,)
         self._monotonic = monotonic
         self._missing: dict[ApiKind, _Span] = {}
-        self._current = dict.fromkeys(WATCHED_KINDS, monotonic())
+        self._places = tuple(itertools.product(WATCHED_KINDS, self._namespaces))
+        self._current = dict.fromkeys(self._places, monotonic())
         """When each watch was last seen to be current."""
         self.failures: list[ClusterError] = []
         """Why kinds were not compared the last time."""
 
-    def note_event(self, kind: ApiKind) -> None:
-        """Learn that the watch of a kind is alive."""
-        self._current[kind] = self._monotonic()
+    def note_event(self, kind: ApiKind, namespace: str) -> None:
+        """Learn that the watch of a kind is alive, by an event about an object of a namespace."""
+        place = None if None in self._namespaces else namespace
+        self._current[kind, place] = self._monotonic()
         self._missing.pop(kind, None)
 
     def blind_seconds(self) -> float:
@@ -60,9 +62,12 @@ class Resync:
         return max((span.last - span.first for span in self._missing.values()), default=0.0)
 
     def watch_ages(self) -> dict[str, float]:
-        """Return how long ago each watch was seen to be current; safe in any thread."""
-        now = self._monotonic()
-        return {kind.resource: now - self._current[kind] for kind in WATCHED_KINDS}
+        """Return how long ago the watches of each resource were all current; safe in any thread."""
+        now, ages = self._monotonic(), dict.fromkeys((k.resource for k in WATCHED_KINDS), 0.0)
+        for kind, namespace in self._places:
+            age = now - self._current[kind, namespace]
+            ages[kind.resource] = max(age, ages[kind.resource])
+        return ages
 
     async def run(self) -> frozenset[JobKey]:
         """Return the jobs of which something had changed unseen: all where a kind came or went.
@@ -74,8 +79,7 @@ class Resync:
         """
         changed: set[JobKey] = set()
         self.failures = failures = list[ClusterError]()
-        places = list(itertools.product(WATCHED_KINDS, self._namespaces))
-        for kind, namespace in places:
+        for kind, namespace in self._places:
             was_served = self._cache.is_served(kind)
             try:
                 missed = await self._compare(kind, namespace)
@@ -88,9 +92,9 @@ class Resync:
                 now = self._monotonic()
                 self._missing.setdefault(kind, _Span(now, now)).last = now
             else:
-                self._current[kind] = self._monotonic()
+                self._current[kind, namespace] = self._monotonic()
             changed |= missed
-        if len(failures) == len(places):
+        if len(failures) == len(self._places):
             raise failures[0]
         return frozenset(changed)
 

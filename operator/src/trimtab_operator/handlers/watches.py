@@ -39,7 +39,7 @@ def _register(
 
     async def enqueue(event: kopf.RawEvent, **_: Any) -> None:
         document = event["object"]
-        resync.note_event(kind)
+        resync.note_event(kind, document["metadata"]["namespace"])
         if event["type"] == "DELETED":
             cache.remove(kind, document)
         elif cache.is_echo(kind, document):

@@ -102,11 +102,13 @@ def keep_running(situation: Situation, spec: Spec) -> Plan:
         if _is_let_in_now(situation):
             admitted = latest.record.model_copy(update={"admitted": situation.observed.now})
             actions.append(apply_record(situation, admitted))
-    problem = find_conflict(situation, spec, latest.number) or _find_problem(situation)
+    conflict = find_conflict(situation, spec, latest.number)
     phase = Phase.HELD
     if not is_held(situation):
         phase = Phase.RUNNING if is_provisioned(situation) else Phase.STARTING
-    within = seconds_to_next_change(situation)
+    # No watch shows when a foreign object gives a name free.
+    within = seconds_to_next_change(situation) if conflict is None else None
+    problem = conflict or _find_problem(situation)
     return _plan(situation, phase, actions, problem=problem, within=within)
 
 

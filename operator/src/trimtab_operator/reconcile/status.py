@@ -182,7 +182,8 @@ def _describe_cluster(observed: Observed, verdict: Verdict) -> ClusterStatus | N
         ray_job=rayjob.meta.name,
         ray_cluster=rayjob.cluster,
         workers_ready=observed.count_ready(PodRole.WORKER, verdict.attempt),
-        workers_desired=rayjob.workers_desired,
+        # While targets elsewhere are measured nobody wants workers any more.
+        workers_desired=0 if verdict.end is not None else rayjob.workers_desired,
     )
 
 
