@@ -44,6 +44,19 @@ def test_a_valid_manifest_becomes_a_job() -> None:
     assert job.spec.stages.benchmark.repeats == 100
 
 
+def test_what_a_newer_definition_knows_is_left_out_of_a_stored_job() -> None:
+    later = {"spec.later": 1, "spec.stages.train.later": {"deep": 2}}
+    stored = edit_manifest(later)
+    assert parse_job(stored, is_stored=True) == parse_job(make_manifest())
+    assert len(find_errors(stored)) == 2
+
+
+def test_a_stored_job_that_asks_only_for_what_is_unknown_is_refused() -> None:
+    stored = edit_manifest({"spec.stages.search.algorithm": {"later": {}}})
+    with pytest.raises(InvalidJobError, match=r"spec\.stages\.search\.algorithm"):
+        parse_job(stored, is_stored=True)
+
+
 def test_foreign_metadata_is_let_through() -> None:
     edits = {"metadata": {"name": "a", "labels": {"team": "x"}, "namespace": "n"}}
     assert parse_job(edit_manifest(edits)).metadata.name == "a"

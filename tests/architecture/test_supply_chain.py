@@ -9,25 +9,17 @@ from pathlib import Path
 import pytest
 from packaging.utils import canonicalize_name
 
+from locked_packages import read_lock
 from source_tree import ROOT
 from tools.image_packages import IMAGES, list_packages
 
 PROGRAMS = Path(sys.executable).parent
 OWN = {"trimtab-api", "trimtab-operator", "trimtab-trainer"}
-LOCKED = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", re.MULTILINE)
 
 
 def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [PROGRAMS / program, *arguments]
     return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
-
-
-def read_lock() -> dict[str, set[str]]:
-    """Return name → versions; a package may have one per platform."""
-    versions: dict[str, set[str]] = {}
-    for name, version in LOCKED.findall((ROOT / "requirements.lock").read_text("utf-8")):
-        versions.setdefault(canonicalize_name(name), set()).add(version)
-    return versions
 
 
 def find_packages(image: str) -> dict[str, str]:
@@ -37,11 +29,20 @@ def find_packages(image: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_an_image_holds_the_versions_of_the_lock(image: str) -> None:
+def test_what_an_image_needs_is_installed_here_as_locked(image: str) -> None:
     locked = read_lock()
     packages = find_packages(image)
     assert {"operator": "kopf", "trainer": "torch"}[image] in packages
     assert [name for name in packages if packages[name] not in locked.get(name, set())] == []
+
+
+@pytest.mark.parametrize("folder", ["operator", "trainer-image"])
+def test_an_image_is_built_by_the_lock(folder: str) -> None:
+    text = (ROOT / folder / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
+    installs = [line for line in text.splitlines() if "uv pip install" in line and "./api" in line]
+    assert installs
+    for option in ("--constraint requirements.lock", "--build-constraint requirements.lock"):
+        assert [line for line in installs if option not in line] == []
 
 
 def test_every_package_of_the_lock_has_a_hash_and_no_address() -> None:

@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from cluster.access import Cluster
 from cluster.fixtures import NamespaceMaker
 from cluster.node_jobs import NodeJob, make_slow_job
+from locked_packages import read_lock
 
 pytestmark = [pytest.mark.cluster_n, pytest.mark.timeout(600)]
 
@@ -15,6 +18,7 @@ DEPLOYMENT = ("-n", "trimtab-system", "deployment/trimtab-operator")
 USER, ANY_USER = 65532, 1000680000
 PROGRAM = """
 import json, os
+from importlib.metadata import distributions
 from importlib.util import find_spec
 
 heavy = ("torch", "ray", "numpy", "onnxruntime", "trimtab_trainer", "pip", "uv")
@@ -29,12 +33,21 @@ print(json.dumps({
     "writable": writable,
     "heavy": [name for name in heavy if find_spec(name)],
     "home": find_spec("trimtab_operator").origin.partition("/lib/")[0],
+    "packages": {package.metadata["Name"]: package.version for package in distributions()},
 }))
 """
 
 
-def test_f76_the_image_has_only_the_operator_and_no_rights(node_operator: Cluster) -> None:
-    assert look_inside(node_operator) == {
+def test_f76_the_image_has_only_the_operator_as_locked_and_no_rights(
+    node_operator: Cluster,
+) -> None:
+    found = look_inside(node_operator)
+    packages = {canonicalize_name(name): version for name, version in found.pop("packages").items()}
+    assert {"kopf", "trimtab-operator"} <= packages.keys()
+    locked = read_lock()
+    strange = {name for name, version in packages.items() if version not in locked.get(name, set())}
+    assert strange == {"trimtab-api", "trimtab-operator"}
+    assert found == {
         "user": USER,
         "writable": False,
         "heavy": [],
@@ -42,9 +55,9 @@ def test_f76_the_image_has_only_the_operator_and_no_rights(node_operator: Cluste
     }
 
 
-def look_inside(cluster: Cluster) -> dict[str, object]:
+def look_inside(cluster: Cluster) -> dict[str, Any]:
     program = ("/opt/trimtab/bin/python", "-c", PROGRAM)
-    found: dict[str, object] = json.loads(cluster.kubectl("exec", *DEPLOYMENT, "--", *program))
+    found: dict[str, Any] = json.loads(cluster.kubectl("exec", *DEPLOYMENT, "--", *program))
     return found
 
 

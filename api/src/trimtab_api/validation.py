@@ -24,11 +24,13 @@ __all__ = ["parse_job"]
 Path = tuple[str | int, ...]
 
 
-def parse_job(document: object) -> OptimizationJob:
+def parse_job(document: object, *, is_stored: bool = False) -> OptimizationJob:
     """Return the job that a parsed document describes.
 
     Args:
         document: What a YAML or JSON parser gives: mappings, lists and scalars.
+        is_stored: Whether an API server has taken it. What is unknown here then belongs to a newer
+            definition and is left out; elsewhere it is a slip of the pen.
 
     Raises:
         InvalidJobError: With every finding of the first pass that has any.
@@ -46,7 +48,8 @@ def parse_job(document: object) -> OptimizationJob:
     except (TypeError, ValueError) as error:
         raise InvalidJobError((Finding((), "", f"must be plain JSON data: {error}"),)) from error
     try:
-        job = OptimizationJob.model_validate_json(text, strict=True)
+        extra = "ignore" if is_stored else "forbid"
+        job = OptimizationJob.model_validate_json(text, strict=True, extra=extra)
     except ValidationError as error:
         raise InvalidJobError(_describe_errors(error, document)) from error
     findings = tuple(check_rules(job)) or tuple(check_semantics(job))

@@ -22,3 +22,10 @@ def test_a_manifest_that_breaks_a_rule_gives_findings_and_no_job() -> None:
     assert parsed.job is None
     assert parsed.expanded is None
     assert parsed.findings
+
+
+def test_a_field_of_a_newer_definition_stops_no_job() -> None:
+    manifest = make_manifest()
+    known = parse_manifest(json.dumps(manifest)).job
+    manifest["spec"]["later"] = "x"
+    assert parse_manifest(json.dumps(manifest)).job == known

@@ -88,6 +88,6 @@ def read_job(path: Path = Path(JOB_FILE)) -> OptimizationJob:
     except (OSError, ValueError) as error:
         raise EnvironmentMissingError(f"{path} must hold the job as JSON but: {error}") from error
     try:
-        return parse_job(document)
+        return parse_job(document, is_stored=True)
     except InvalidJobError as error:
         raise UserError(f"the manifest is not valid: {error}") from error

@@ -53,6 +53,6 @@ def parse_manifest(text: str) -> ParsedManifest:
         ValueError: It is no JSON.
     """
     try:
-        return ParsedManifest(parse_job(from_json(text)))
+        return ParsedManifest(parse_job(from_json(text), is_stored=True))
     except InvalidJobError as error:
         return ParsedManifest(None, error.findings)
