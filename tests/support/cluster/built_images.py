@@ -12,6 +12,7 @@ import json
 import shutil
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,7 @@ TRAINER_IMAGE = ChartValues().trainer_image.reference()
 _ROOT = Path(__file__).parents[3]
 _CERTIFICATES = Path("/etc/ssl/certs")
 _PIP_SETTINGS = Path("/etc/pip.conf")
+_OLD_SECONDS = 24 * 3600
 _POLICY = {"default": [{"type": "insecureAcceptAnything"}]}
 _LADEN = "trimtab.test/laden:1"
 # Where Debian's Python has what pip and uv install.
@@ -113,7 +115,9 @@ def _make(recipe: _Recipe, base: Base) -> Path:
     if path.exists():
         return path
     for old in folder.glob(f"{recipe.name}-*"):
-        old.unlink()
+        # Newer ones may be those of other checkouts, which use the same cache.
+        if old.stat().st_mtime < time.time() - _OLD_SECONDS:
+            old.unlink()
     # Copies of whole roots come and go here.
     with tempfile.TemporaryDirectory(dir=folder) as work:
         _Builder(Path(work)).make(recipe, base, path)
