@@ -36,7 +36,7 @@ Results = Mapping[str, Sequence[Measured]]
 _BASE = (
     "CPU per write: user and kernel time of the operator's process, over the writes that the API"
     " server's audit log shows; failed writes count too. Ours makes seven children and two events a"
-    " job, the minimal ones one child; all three write one status."
+    " job, the minimal ones one child; all three write one status. Ours serves metrics, unread."
 )
 _LATENCY = (
     "latency: from the answer to a job's creation to the answer to that of its first child, as the"

@@ -9,6 +9,7 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from sys import intern
 from typing import Any, NamedTuple
 
 from trimtab_api.labels import LABEL_JOB, LABEL_JOB_UID
@@ -160,7 +161,7 @@ def _is_newer(document: Json, known: _Kept) -> bool:
 
 def _key_of(document: Json) -> _ObjectKey:
     metadata = document["metadata"]
-    return _ObjectKey(metadata["namespace"], metadata["name"])
+    return _ObjectKey(intern(metadata["namespace"]), metadata["name"])
 
 
 def _keep(document: Json, *, is_written: bool) -> _Kept:
@@ -179,4 +180,5 @@ def _keep(document: Json, *, is_written: bool) -> _Kept:
 def _job_uid(document: Json) -> str | None:
     labels = document["metadata"].get("labels") or {}
     uid = labels.get(LABEL_JOB_UID)
-    return None if uid is None else str(uid)
+    # All children of a job name it: one text does for them.
+    return None if uid is None else intern(str(uid))

@@ -18,7 +18,7 @@ from trimtab_operator.reconcile.attempts import fingerprint_next
 
 __all__ = ["ParsedManifest", "parse_manifest"]
 
-_KEPT = 64
+_KEPT = 32
 
 
 @dataclass(frozen=True)
