@@ -1,13 +1,16 @@
 """Dashboards: readable, without overlap, and asking only for series and labels that are exported."""
 
+import json
 import re
 from collections.abc import Iterator
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import promql_parser
 import pytest
 
+from cluster.prometheus import run_promtool
 from dashboards import (
     BOARDS,
     Panel,
@@ -123,6 +126,31 @@ def test_a_legend_names_labels_that_its_query_keeps(panel: Panel) -> None:
         assert labels <= set(kept[1].split(", ") if kept else ()), target
         if panel.raw["type"] == "timeseries":
             assert target.legend not in {"", "__auto"}
+
+
+def test_it_is_told_that_no_operator_is_read_rather_than_nothing(tmp_path: Path) -> None:
+    (panel,) = [one for one in list_panels() if (one.board, one.title) == ("operator", "Operators")]
+    (target,) = panel.targets
+    scrape = '{job="trimtab-operator",instance="a"}'
+    version = 'trimtab_build_info{job="trimtab-operator",instance="a",version="0.1.0"}'
+    case = {
+        "interval": "1m",
+        "input_series": [
+            {"series": f"up{scrape}", "values": "1x9 0x20"},
+            {"series": version, "values": "1x9 stale"},
+        ],
+        "promql_expr_test": [
+            {
+                "expr": target.expression,
+                "eval_time": time,
+                "exp_samples": [{"labels": "{}", "value": value}],
+            }
+            for time, value in (("5m", 1), ("20m", 0))
+        ],
+    }
+    path = tmp_path / "case.yaml"
+    path.write_text(json.dumps({"tests": [case]}), encoding="utf-8")
+    run_promtool("test", "rules", path)
 
 
 @panels

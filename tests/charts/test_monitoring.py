@@ -1,11 +1,13 @@
 """What the chart renders for Prometheus Operator and Grafana: read once, over TLS, and word for word."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
+from cluster.prometheus import run_promtool
 from dashboards import BOARDS, RULES, list_alerts
 from helm_chart import (
     MONITORED,
@@ -22,6 +24,7 @@ pytestmark = pytest.mark.helm
 
 POD_MONITOR: Values = {"crds": {"install": False}, "podMonitor": {"enabled": True}}
 SERVICE_MONITOR: Values = {"crds": {"install": False}, "serviceMonitor": {"enabled": True}}
+RULE: Values = {"crds": {"install": False}, "prometheusRule": {"enabled": True}}
 
 
 def find_pod(manifests: list[Manifest]) -> Manifest:
@@ -32,6 +35,14 @@ def read_endpoint(manifests: list[Manifest], kind: str) -> dict[str, Any]:
     key = "endpoints" if kind == "ServiceMonitor" else "podMetricsEndpoints"
     (endpoint,) = find_manifest(manifests, kind)["spec"][key]
     return dict(endpoint)
+
+
+def forget_namespace(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return the rules as their files have them, which ask for an operator of any namespace."""
+    own = json.dumps(f'{{namespace="{NAMESPACE}"}}')[1:-1]
+    text = json.dumps(spec)
+    assert text.count(own) == 1
+    return dict(json.loads(text.replace(own, "")))
 
 
 def test_nothing_is_made_for_prometheus_operator_and_grafana_by_default() -> None:
@@ -62,6 +73,27 @@ def test_a_pod_monitor_finds_the_pod() -> None:
     endpoint = read_endpoint(manifests, "PodMonitor")
     assert endpoint == {"port": "metrics", "path": "/metrics", "interval": "30s"}
     assert all(one["kind"] != "Service" for one in manifests)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        SERVICE_MONITOR,
+        POD_MONITOR,
+        {"metrics": {"tlsSecret": "metrics-tls", "clientCertificates": True}},
+        {"metrics": {"enabled": False}},
+    ],
+    ids=["ServiceMonitor", "PodMonitor", "client certificates", "no metrics"],
+)
+def test_a_pod_asks_to_be_scraped_only_where_nothing_else_reads_it_and_everybody_may(
+    values: Values,
+) -> None:
+    asked = {"prometheus.io/scrape", "prometheus.io/port"}
+    assert find_pod(render())["metadata"]["annotations"].keys() == asked
+    own = {"example.com/team": "vision"}
+    assert "annotations" not in find_pod(render(values))["metadata"]
+    noted = find_pod(render({**values, "podAnnotations": own}))["metadata"]["annotations"]
+    assert noted == own
 
 
 @pytest.mark.parametrize("kind", ["ServiceMonitor", "PodMonitor"])
@@ -95,6 +127,7 @@ def test_a_monitor_shows_a_certificate_where_the_operator_asks_for_one() -> None
     [
         (SERVICE_MONITOR | POD_MONITOR, "would have the operator read twice"),
         (SERVICE_MONITOR | {"metrics": {"enabled": False}}, "metrics.enabled must be set"),
+        (RULE | {"metrics": {"enabled": False}}, "metrics.enabled must be set"),
         (
             POD_MONITOR | {"metrics": {"tlsSecret": "a", "clientCertificates": True}},
             "metrics.clientSecret must be set",
@@ -110,17 +143,47 @@ def test_the_rules_are_those_of_the_files_with_an_address_before_their_pages() -
     spec = find_manifest(render(MONITORED), "PrometheusRule")["spec"]
     files: list[Any] = [YAML(typ="safe").load(path) for path in RULES]
     text = json.dumps([group for file in files for group in file["groups"]])
-    pages = '"runbook_url": "'
-    expected = text.replace(f"{pages}docs/", f"{pages}https://documents.example/trimtab/docs/")
-    assert spec == {"groups": json.loads(expected)}
-    assert expected.count("https://documents.example") == len(list_alerts())
+    pages = "https://documents.example/trimtab/docs/"
+    expected = text.replace('"runbook": "docs/', f'"runbook_url": "{pages}')
+    assert expected.count(pages) == len(list_alerts())
+    assert forget_namespace(spec) == {"groups": json.loads(expected)}
 
 
-def test_the_rules_keep_their_pages_where_no_address_is_given() -> None:
-    values = {"crds": {"install": False}, "prometheusRule": {"enabled": True}}
-    spec = find_manifest(render(values), "PrometheusRule")["spec"]
-    rules = [rule for group in spec["groups"] for rule in group["rules"]]
+def test_an_alert_names_its_page_without_a_link_where_no_address_is_given() -> None:
+    """A path in the place of an address leads nowhere."""
+    spec = find_manifest(render(RULE), "PrometheusRule")["spec"]
+    rules = [rule for group in forget_namespace(spec)["groups"] for rule in group["rules"]]
     assert rules == list_alerts()
+    assert all("runbook_url" not in rule["annotations"] for rule in rules)
+
+
+def test_an_operator_that_is_down_is_missed_beside_one_of_another_namespace(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yaml"
+    groups = [
+        {**group, "name": f"{namespace} {group['name']}"}
+        for namespace in ("vision", "speech")
+        for group in find_manifest(render(RULE, namespace), "PrometheusRule")["spec"]["groups"]
+    ]
+    rules.write_text(json.dumps({"groups": groups}), encoding="utf-8")
+    series = 'trimtab_build_info{version="0.1.0",namespace="speech"}'
+    down = {"severity": "critical", "namespace": "vision"}
+    (notes,) = [
+        alert["annotations"] for alert in list_alerts() if alert["alert"] == "TrimtabOperatorDown"
+    ]
+    case = {
+        "interval": "1m",
+        "input_series": [{"series": series, "values": "1x20"}],
+        "alert_rule_test": [
+            {
+                "eval_time": "10m",
+                "alertname": "TrimtabOperatorDown",
+                "exp_alerts": [{"exp_labels": down, "exp_annotations": notes}],
+            }
+        ],
+    }
+    path = tmp_path / "case.yaml"
+    path.write_text(json.dumps({"rule_files": [str(rules)], "tests": [case]}), encoding="utf-8")
+    run_promtool("test", "rules", path)
 
 
 def test_each_dashboard_is_there_word_for_word_where_grafana_looks_for_it() -> None:

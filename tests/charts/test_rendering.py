@@ -223,6 +223,12 @@ def test_without_metrics_nothing_listens_for_them() -> None:
     assert "ingress" not in find_manifest(render(values), "NetworkPolicy")["spec"]
 
 
+@pytest.mark.parametrize("name", ["team.vision", "2nd"])
+def test_a_release_whose_name_no_service_may_have_is_refused(name: str) -> None:
+    with pytest.raises(HelmError, match=rf'release is named "{name}", but a Service must begin'):
+        run_helm("template", name, str(CHART), "--namespace", NAMESPACE)
+
+
 def test_the_chart_can_be_a_part_of_another(tmp_path: Path) -> None:
     """Helm hands parts a key `global`, which a strict schema must know."""
     chart = tmp_path / "platform"

@@ -221,6 +221,32 @@ def test_what_doctor_advises_installs_and_upgrades_and_keeps_the_values(
     run_release(bare_server, NAMESPACE, "uninstall", RELEASE, "--wait")
 
 
+@slow
+def test_f20_releases_with_namespaces_of_their_own_stand_side_by_side(
+    bare_server: Cluster, make_namespace: NamespaceMaker
+) -> None:
+    """One of them owns the definition, which outlives both."""
+    first, second = (make_namespace(bare_server, RESTRICTED) for _ in range(2))
+    before = list_objects(bare_server)
+
+    def install(namespace: str, *options: str) -> None:
+        watched = f"watchNamespaces={{{make_namespace(bare_server)}}}"
+        command = ("install", RELEASE, str(CHART), "--set", watched)
+        run_release(bare_server, namespace, *command, *options)
+
+    install(first)
+    with pytest.raises(HelmError, match="cannot be imported into the current release"):
+        install(second)
+    install(second, "--set", "crds.install=false")
+    bare_server.api.create(make_job(second))
+    run_release(bare_server, first, "uninstall", RELEASE, "--wait")
+    assert read_operator(bare_server, second)
+    assert bare_server.api.find("OptimizationJob", "digits", second) is not None
+    run_release(bare_server, second, "uninstall", RELEASE, "--wait")
+    left = list_objects(bare_server) - before
+    assert left == {("CustomResourceDefinition", f"/{DEFINITION}")}
+
+
 def test_a_definition_that_was_applied_by_hand_is_taken_over_where_that_is_asked(
     api_server: Cluster, make_namespace: NamespaceMaker
 ) -> None:

@@ -25,6 +25,7 @@ from dashboards import (
     Span,
     has_data,
     list_alerts,
+    list_before_or,
     list_boards,
     list_panels,
     list_variables,
@@ -126,6 +127,19 @@ def test_each_query_of_a_panel_has_data(watched: Watched, panel: Panel) -> None:
         assert wait_until(
             lambda asked=expression: has_data(watched.server, asked, watched.seen.span), 20
         ), expression
+
+
+@pytest.mark.parametrize("panel", list_panels(), ids=lambda panel: f"{panel.board}: {panel.title}")
+def test_a_query_with_a_value_for_want_of_data_has_data_without_it(
+    watched: Watched, panel: Panel
+) -> None:
+    """A zero that stands in for GPUs that there are not would hide a metric that there is not."""
+    for target in panel.targets:
+        expression = watched.seen.fill(panel.board, target.expression)
+        for measured in list_before_or(expression):
+            assert wait_until(
+                lambda asked=measured: has_data(watched.server, asked, watched.seen.span), 20
+            ), measured
 
 
 @pytest.mark.parametrize("board", list_boards())

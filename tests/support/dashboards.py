@@ -26,6 +26,7 @@ __all__ = [
     "fill",
     "has_data",
     "list_alerts",
+    "list_before_or",
     "list_boards",
     "list_empty_panels",
     "list_panels",
@@ -166,6 +167,18 @@ def list_selectors(expression: str) -> list[tuple[str, set[str]]]:
     def note(node: Any) -> None:
         if isinstance(node, promql_parser.VectorSelector):
             found.append((node.name or "", {one.name for one in node.matchers.matchers}))
+
+    walk(promql_parser.parse(expression), note)
+    return found
+
+
+def list_before_or(expression: str) -> list[str]:
+    """Return what stands before each `or` of a query."""
+    found: list[str] = []
+
+    def note(node: Any) -> None:
+        if isinstance(node, promql_parser.BinaryExpr) and str(node.op) == "or":
+            found.append(node.lhs.prettify())
 
     walk(promql_parser.parse(expression), note)
     return found

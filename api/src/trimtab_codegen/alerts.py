@@ -77,6 +77,7 @@ _OPERATOR = (
     Alert(
         name="OperatorDown",
         about="operator",
+        # The chart asks for the namespace of its release, since another operator says nothing.
         expression=f"absent({select(catalogue.BUILD_INFO)})",
         lasting="5m",
         severity=Severity.CRITICAL,
@@ -120,29 +121,32 @@ _JOBS = (
         + " == 1",
         lasting="30m",
         summary="A job does not begin.",
-        description=f"{_JOB} has been waiting for its Ray cluster or its driver for half an hour.",
+        description=f"{_JOB} has not begun for half an hour; its conditions say why.",
     ),
     Alert(
         name="JobFailed",
         about="jobs",
         expression=maximum(catalogue.JOB_STATE, {"state": '="Failed"'}, by=JOB_LABELS) + " == 1",
         summary="A job failed.",
-        description=f"{_JOB} ended without a result. The alert goes when the job is deleted.",
+        description=f"{_JOB} ended without a result. The alert goes when the job is tried again"
+        " or deleted.",
     ),
     Alert(
         name="ReportStale",
         about="jobs",
-        expression=f"{maximum(catalogue.JOB_REPORT_AGE, by=JOB_LABELS)} > 300"
+        # Ten minutes of silence end the attempt, and with it this age.
+        expression=f"{maximum(catalogue.JOB_REPORT_AGE, by=JOB_LABELS)} > 150"
         f" {_while_in('Running')}",
-        lasting="5m",
+        lasting="2m",
         summary="The driver of a job is silent.",
         description=f"The last news of {_JOB} is {{{{ $value | humanizeDuration }}}} old; a driver"
-        " reports every 15 seconds.",
+        " reports every 15 seconds. After ten minutes of silence a new attempt takes its place.",
     ),
     Alert(
         name="TrialFailureRatioHigh",
         about="jobs",
-        expression=f"{_ALL_FAILED} / {_ALL_ENDED} > 0.3 and {_ALL_ENDED} >= 5",
+        expression=f"{_ALL_FAILED} / {_ALL_ENDED} > 0.3 and {_ALL_ENDED} >= 5"
+        f" {_while_in('Running')}",
         lasting="5m",
         summary="Many trials of a job fail.",
         description=f"{{{{ $value | humanizePercentage }}}} of the trials of {_JOB} failed.",
@@ -215,7 +219,7 @@ def _build_rule(alert: Alert) -> dict[str, Any]:
         "annotations": {
             "summary": alert.summary,
             "description": alert.description,
-            # The chart puts the address before it under which the project's documents are read.
-            "runbook_url": f"docs/runbooks/{alert.name}.md",
+            # With an address of the project's files the chart makes a `runbook_url` of it.
+            "runbook": f"docs/runbooks/{alert.name}.md",
         },
     }

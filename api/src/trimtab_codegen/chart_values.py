@@ -140,14 +140,14 @@ class PrometheusRuleValues(ApiModel):
     labels: _Labels = Field(default_factory=dict)
     """Labels by which your Prometheus selects the PrometheusRule."""
     documents: _Address = ""
-    """Address of this project's files, put before `docs/runbooks/…` in alerts; empty = none."""
+    """Address of this project's files: alerts get a `runbook_url`; empty = only the page's path."""
 
 
 class DashboardValues(ApiModel):
     """The dashboards."""
 
     enabled: bool = False
-    """Make a ConfigMap for each dashboard, which the sidecar of Grafana loads."""
+    """Make ConfigMaps for Grafana's sidecar. Enable in one release only: they show all operators."""
     labels: _Labels = Field(default_factory=lambda: {"grafana_dashboard": "1"})
     """Labels by which the sidecar finds them."""
 

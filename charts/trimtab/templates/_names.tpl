@@ -1,5 +1,8 @@
 {{/* The name of what lies in the release's namespace. */}}
 {{- define "trimtab.name" -}}
+{{- if not (regexMatch "^[a-z][-a-z0-9]*$" .Release.Name) }}
+{{- fail (printf "the release is named %q, but a Service must begin with a letter and have no dot: choose another name" .Release.Name) }}
+{{- end -}}
 {{ .Release.Name }}-operator
 {{- end }}
 

@@ -47,7 +47,8 @@ def _show_now() -> Row:
     panels = [
         show_number(
             Frame("Operators", "Operators that Prometheus reads.", *_TILE),
-            f"sum({of_operator('up')})",
+            # An operator that is down tells no version, and so is none of those that are summed.
+            f"sum({of_operator('up')}) or vector(0)",
             steps=((None, "red"), (1, "green")),
         ),
         show_word(
