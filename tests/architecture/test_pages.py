@@ -1,6 +1,7 @@
 """Pages name files that exist, and tell what to do about each reason of a condition."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ MEMBERS = {
     "cli/": "cli/src/trimtab_cli/",
 }
 FILE = re.compile(r"`([\w*{},./…]*[\w*}]\.(?:py|yaml))`")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
 FUNCTION = re.compile(r"`([\w/…]+/\w+)\.(\w+)`")
 
 
@@ -76,6 +78,55 @@ def test_every_reason_of_a_condition_has_its_advice() -> None:
     }
     assert rows.keys() == expected
     assert all(rows.values())
+
+
+def read_prose(page: Path) -> str:
+    """Return a page without its blocks of code."""
+    return re.sub(r"(?ms)^```.*?^```", "", page.read_text(encoding="utf-8"))
+
+
+def list_linked(page: Path) -> Iterator[str]:
+    """Yield the targets of links and images that are no addresses."""
+    for target in LINK.findall(re.sub(r"`[^`\n]*`", "", read_prose(page))):
+        if not re.match(r"\w+:", target):
+            yield target
+
+
+def list_headings(page: Path) -> set[str]:
+    """Return the anchors of a page, as hosts of Git make them."""
+    headings = re.findall(r"^#+ (.+)$", read_prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", one).lower().replace(" ", "-") for one in headings}
+
+
+def find_fault(page: Path, target: str) -> str:
+    """Return what is wrong with a link; empty = nothing."""
+    path, _, anchor = target.partition("#")
+    linked = (page.parent / path).resolve() if path else page
+    if not linked.exists():
+        return f"{target} does not exist"
+    if anchor and anchor not in list_headings(linked):
+        return f"{target} is no heading"
+    return ""
+
+
+@pytest.mark.parametrize(
+    "page", list_kept_files("*.md"), ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_what_a_page_links_or_shows_exists(page: Path) -> None:
+    faults = [find_fault(page, target) for target in list_linked(page)]
+    assert not any(faults), faults
+
+
+def test_links_and_images_are_found_and_their_faults_told(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    shown = "# Two words\n![it](gone.png) [here](#two-words) [there](#three) [out](https://a.b)\n"
+    page.write_text(f"{shown}`[code](code.md)`\n[in two\nlines](gone.md)\n", encoding="utf-8")
+    assert [find_fault(page, target) for target in list_linked(page)] == [
+        "gone.png does not exist",
+        "",
+        "#three is no heading",
+        "gone.md does not exist",
+    ]
 
 
 def read_security() -> str:
