@@ -147,7 +147,7 @@ class DashboardValues(ApiModel):
     """The dashboards."""
 
     enabled: bool = False
-    """Make ConfigMaps for Grafana's sidecar. Enable in one release only: they show all operators."""
+    """Make ConfigMaps for Grafana. Enable in one release only: they show all operators."""
     labels: _Labels = Field(default_factory=lambda: {"grafana_dashboard": "1"})
     """Labels by which the sidecar finds them."""
 
