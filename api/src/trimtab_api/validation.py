@@ -48,8 +48,9 @@ def parse_job(document: object, *, is_stored: bool = False) -> OptimizationJob:
     except (TypeError, ValueError) as error:
         raise InvalidJobError((Finding((), "", f"must be plain JSON data: {error}"),)) from error
     try:
-        extra = "ignore" if is_stored else "forbid"
-        job = OptimizationJob.model_validate_json(text, strict=True, extra=extra)
+        job = OptimizationJob.model_validate_json(
+            text, strict=True, extra="ignore" if is_stored else "forbid"
+        )
     except ValidationError as error:
         raise InvalidJobError(_describe_errors(error, document)) from error
     findings = tuple(check_rules(job)) or tuple(check_semantics(job))
