@@ -1,5 +1,6 @@
 """The cache keeps the latest version of each object and finds the children of a job."""
 
+import json
 from typing import Any
 
 import pytest
@@ -55,6 +56,26 @@ def test_f04_what_a_write_of_ours_made_is_known_when_it_comes_back() -> None:
     assert not cache.is_echo(POD, make_object("other", 10))
     cache.put(POD, make_object("head", 11))
     assert not cache.is_echo(POD, make_object("head", 11))
+
+
+def test_objects_that_are_alike_take_little_and_come_back_whole() -> None:
+    cache = WatchCache()
+    documents = [
+        {**make_object(f"head-{number}"), "data": {str(key): f"{key**3:x}" for key in range(5000)}}
+        for number in range(3)
+    ]
+    for document in documents:
+        cache.put(POD, document)
+    assert [cache.find(POD, "team", f"head-{number}") for number in range(3)] == documents
+    whole = len(json.dumps(documents[0]))
+    assert whole > 2 * 32_768
+    _, second, third = cache._objects[POD].values()
+    small = [{**make_object(f"tail-{number}"), "data": {}} for number in range(2)]
+    for document in small:
+        cache.put(RAY_JOB, document)
+    _, like = cache._objects[RAY_JOB].values()
+    assert len(like.packed) < len(json.dumps(small[1])) / 3
+    assert max(len(second.packed), len(third.packed)) < whole / 2
 
 
 def test_children_are_found_by_the_uid_of_their_job_in_a_stable_order() -> None:
