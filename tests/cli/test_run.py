@@ -150,7 +150,7 @@ def test_without_the_extra_local_the_exit_code_is_5(
     result = trimtab("run", write_manifest())
 
     assert result.exit_code == 5
-    assert "pip install 'trimtab-cli[local]'" in result.stderr
+    assert "`make setup` in a checkout" in result.stderr
 
 
 def test_an_invalid_manifest_starts_nothing(

@@ -37,7 +37,11 @@ def make_operator_pod(
 ) -> dict[str, Any]:
     entries = [{"name": name, "value": value} for name, value in (environment or {}).items()]
     return {
-        "metadata": {"name": "operator-0", "namespace": "trimtab-system"},
+        "metadata": {
+            "name": "operator-0",
+            "namespace": "trimtab-system",
+            "labels": {"app.kubernetes.io/instance": "tuning"},
+        },
         "spec": {"containers": [{"image": image, "env": entries}]},
         "status": {"conditions": [{"type": "Ready", "status": str(ready)}]},
     }

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from cluster_objects import (
     DEFINITION,
@@ -18,7 +19,8 @@ from cluster_objects import (
 )
 from command_line import RunCommand, WriteManifest
 from small_api import Refusal, SmallApi, make_refusal
-from trimtab_cli.doctor.installation import INSTALL
+from source_tree import ROOT
+from trimtab_cli.doctor.installation import INSTALL, OLDEST_MINOR
 
 STORED: dict[str, Any] = {"storage": {"uri": "s3://runs", "secretRef": {"name": "s3"}}}
 SPACE = "/api/v1/namespaces/vision"
@@ -66,6 +68,13 @@ def age_definition(api: SmallApi) -> None:
     api.add(DEFINITION, document)
 
 
+def extend_definition(api: SmallApi) -> None:
+    document = make_published()
+    kind = document["components"]["schemas"]["dev.trimtab.OptimizationJob"]
+    kind["properties"]["spec"]["properties"]["weather"] = {"type": "string"}
+    api.add(DEFINITION, document)
+
+
 def drop_kuberay(api: SmallApi) -> None:
     api.add("/apis/ray.io/v1", Refusal(404, "404 page not found"))
 
@@ -95,7 +104,7 @@ def drop_namespace(api: SmallApi) -> None:
 
 
 def age_server(api: SmallApi) -> None:
-    api.add("/version", {"gitVersion": "v1.29.0", "minor": "29+"})
+    api.add("/version", {"gitVersion": "v1.33.4", "minor": "33+"})
 
 
 def close_server(api: SmallApi) -> None:
@@ -107,6 +116,7 @@ def close_server(api: SmallApi) -> None:
     [
         (drop_definition, "failed", "is not defined", INSTALL),
         (age_definition, "failed", "it lacks spec.storage", INSTALL),
+        (extend_definition, "note", "it has spec.weather", "git pull && make setup"),
         (drop_kuberay, "failed", "ray.io/v1 RayJob is not defined", "helm install kuberay"),
         (break_kuberay, "failed", "its pod is not ready", "describe pod operator-0"),
         (age_kuberay, "note", "tested from 1.6 on", "helm upgrade kuberay-operator"),
@@ -114,7 +124,7 @@ def close_server(api: SmallApi) -> None:
         (deny_jobs, "failed", "you may not create, patch", "create rolebinding trimtab-user"),
         (deny_logs, "note", "you may not get pods/log", "--clusterrole=view"),
         (drop_namespace, "failed", "vision does not exist", "kubectl create namespace vision"),
-        (age_server, "note", "tested from 1.34 on", ""),
+        (age_server, "failed", "v1.33.4, context test: Trimtab needs Kubernetes 1.34 or later", ""),
         (close_server, "failed", "does not know these credentials", "get-contexts"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
@@ -138,6 +148,64 @@ def test_each_thing_that_is_missing_is_named(
     assert text in found["text"]
     assert remedy in found["remedy"]
     assert result.exit_code == (5 if state == "failed" else 0)
+
+
+def make_watching_pod(namespaces: str, **environment: str) -> dict[str, Any]:
+    watched = {"TRIMTAB_OPERATOR_WATCH_NAMESPACES": namespaces, **environment}
+    return make_operator_pod("trimtab-operator:0.1.0", environment=watched)
+
+
+def test_a_namespace_that_no_operator_looks_after_is_named(
+    trimtab: RunCommand, api: SmallApi
+) -> None:
+    prepare_cluster(api)
+    pods = [make_watching_pod("speech, text"), make_watching_pod("audio")]
+    api.add(OPERATOR_PODS, {"items": pods})
+
+    result = trimtab("doctor", "-o", "json")
+
+    assert result.exit_code == 5
+    found = find(result.stdout, "operator")
+    assert found["state"] == "failed"
+    assert found["text"] == (
+        "no operator looks after vision; those there look after audio, speech, text"
+    )
+    assert found["remedy"] == (
+        "helm upgrade tuning charts/trimtab -n trimtab-system --reset-then-reuse-values"
+        " --set 'watchNamespaces={speech,text,vision}'"
+    )
+
+
+@pytest.mark.parametrize("namespaces", ["", "vision", "speech, vision"])
+def test_an_operator_of_the_namespace_or_of_all_is_fine(
+    trimtab: RunCommand, api: SmallApi, namespaces: str
+) -> None:
+    prepare_cluster(api, TRIMTAB_OPERATOR_WATCH_NAMESPACES=namespaces)
+
+    assert find(trimtab("doctor", "-o", "json").stdout, "operator")["state"] == "ok"
+
+
+def test_only_an_operator_of_the_namespace_counts(
+    trimtab: RunCommand, api: SmallApi, write_manifest: WriteManifest
+) -> None:
+    """Neither the state nor the storage of another one says anything."""
+    prepare_cluster(api)
+    own = make_watching_pod("vision", TRIMTAB_OPERATOR_STORAGE_URI="pvc://shared")
+    own["status"] = {}
+    other = make_watching_pod("speech", TRIMTAB_OPERATOR_STORAGE_URI="pvc://others")
+    api.add(OPERATOR_PODS, {"items": [own, other]})
+
+    result = trimtab("doctor", "-f", write_manifest(), "-o", "json")
+
+    assert find(result.stdout, "operator")["text"] == "its pod is not ready"
+    assert find(result.stdout, "claim shared")["state"] == "failed"
+    assert "claim others" not in result.stdout
+
+
+def test_doctor_and_the_chart_need_the_same_kubernetes() -> None:
+    chart = YAML(typ="safe").load(ROOT / "charts" / "trimtab" / "Chart.yaml")
+
+    assert chart["kubeVersion"] == f">=1.{OLDEST_MINOR}.0-0"
 
 
 def test_a_kubeconfig_that_is_missing_ends_with_one_line(

@@ -79,7 +79,7 @@ def _load_trainer() -> _RunLocally:
         run_locally: _RunLocally = importlib.import_module("trimtab_cli.local").run_locally
     except ImportError as error:
         raise RunRefusedError(
-            f"`trimtab run` needs the extra `local`: pip install 'trimtab-cli[local]' ({error})",
+            f"`trimtab run` needs what `make setup` in a checkout installs ({error})",
             ExitCode.ENVIRONMENT_MISSING,
         ) from error
     return run_locally

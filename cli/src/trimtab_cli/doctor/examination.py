@@ -1,7 +1,7 @@
 """All checks in their order: first the installation, then the user, then one job.
 
 Called by `trimtab doctor`. A check that may not look says so and the next one goes on; without an
-API server there is nothing to go on with.
+API server that is new enough there is nothing to go on with.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
