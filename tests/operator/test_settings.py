@@ -31,6 +31,12 @@ def test_namespaces_are_a_list_with_commas_and_none_means_all() -> None:
     assert read_settings(given).watch_namespaces == ("vision", "speech")
 
 
+@pytest.mark.parametrize("value", ["2.52.0", "2.100.1", "3.0.0"])
+def test_a_version_of_ray_is_taken_where_it_knows_tokens(value: str) -> None:
+    assert read_settings({**IMAGE, "TRIMTAB_OPERATOR_RAY_VERSION": value}).ray_version == value
+    assert read_settings({**IMAGE, "TRIMTAB_OPERATOR_RAY_VERSION": ""}).ray_version is None
+
+
 def test_an_empty_port_of_the_metrics_turns_them_off() -> None:
     assert read_settings({**IMAGE, "TRIMTAB_OPERATOR_METRICS_PORT": ""}).metrics_port == 0
     assert read_settings({**IMAGE, "TRIMTAB_OPERATOR_METRICS_PORT": "8081"}).metrics_port == 8081
@@ -58,6 +64,8 @@ def test_files_of_the_metrics_go_together() -> None:
         ("LOG_LEVEL", "loud", "must be one of DEBUG, INFO, WARNING, ERROR but got LOUD"),
         ("WATCH_NAMESPACES", "vision,", "names of namespaces with commas between them but got"),
         ("WATCH_NAMESPACES", "team-*", "but got team-"),
+        ("RAY_VERSION", "2.51.9", "RAY_VERSION must be at least 2.52.0, .* but got 2.51.9"),
+        ("RAY_VERSION", "latest", "but got latest"),
         ("HEALTH_PORT", "70000", "must be from 1 to 65535 but got 70000"),
         ("METRICS_PORT", "-1", "must be from 0 to 65535 but got -1"),
         ("TIME_FACTOR", "fast", "TRIMTAB_OPERATOR_TIME_FACTOR must be from 0.001 to 10.0 but got"),

@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints
 
 from trimtab_api.v1alpha1._base import ApiModel
 from trimtab_api.v1alpha1.pods import NodeSelector, Resources, SecretRef, Tolerations
+from trimtab_api.v1alpha1.runtime import RAY_VERSION
 
 __all__ = ["VERSION", "ChartValues", "Image"]
 
@@ -24,7 +25,7 @@ _Repository = Annotated[
 ]
 _Name = Annotated[str, StringConstraints(pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$")]
 _Namespace = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
-_Version = Annotated[str, StringConstraints(pattern=r"^([0-9]+[.][0-9]+[.][0-9]+)?$")]
+_Version = Annotated[str, StringConstraints(max_length=16, pattern=f"^$|{RAY_VERSION}")]
 _Place = Annotated[
     str,
     StringConstraints(
@@ -188,7 +189,7 @@ class ChartValues(ApiModel):
     storage_uri: _Place = ""
     """Storage of jobs that name none, `s3://…` or `pvc://…`. Empty means that every job must."""
     ray_version: _Version = ""
-    """Version of Ray in the trainer's image. Empty means that of this release."""
+    """Version of Ray in the trainer's image, from 2.52.0 on. Empty means that of this release."""
     crds: Definitions = Definitions()
     """The definition of OptimizationJob."""
     resources: Resources = Resources(

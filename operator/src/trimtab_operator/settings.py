@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from trimtab_api.v1alpha1.runtime import RAY_VERSION
+
 __all__ = ["Settings", "SettingsError", "read_settings"]
 
 _PREFIX = "TRIMTAB_OPERATOR_"
@@ -30,7 +32,7 @@ class Settings:
     Attributes:
         trainer_image: Image of Ray pods and target Jobs whose manifest names none.
         storage_uri: Storage root of jobs that name none; None where every job must.
-        ray_version: Version of Ray in that image; None takes that of this release.
+        ray_version: Version of Ray in that image, from 2.52.0 on; None takes that of this release.
         watch_namespaces: Where jobs are looked after; empty means everywhere.
         log_level: DEBUG, INFO, WARNING or ERROR.
         health_port: Where `/healthz` answers.
@@ -106,7 +108,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     return Settings(
         trainer_image=_required(environment, "TRAINER_IMAGE", "the image of Ray pods"),
         storage_uri=_optional(environment, "STORAGE_URI"),
-        ray_version=_optional(environment, "RAY_VERSION"),
+        ray_version=_ray_version(environment),
         watch_namespaces=_namespaces(environment),
         log_level=_choice(environment, "LOG_LEVEL", _LEVELS, "INFO"),
         health_port=int(_number(environment, "HEALTH_PORT", 8080, 1, _HIGHEST_PORT)),
@@ -126,6 +128,15 @@ def _required(environment: Mapping[str, str], name: str, meaning: str) -> str:
     value = _optional(environment, name)
     if value is None:
         raise SettingsError(f"{_PREFIX}{name} is not set: it names {meaning}")
+    return value
+
+
+def _ray_version(environment: Mapping[str, str]) -> str | None:
+    value = _optional(environment, "RAY_VERSION")
+    if value is not None and not re.search(RAY_VERSION, value):
+        raise SettingsError(
+            f"{_PREFIX}RAY_VERSION must be at least 2.52.0, such as 2.60.0, but got {value}"
+        )
     return value
 
 

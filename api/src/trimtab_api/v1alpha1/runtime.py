@@ -24,6 +24,7 @@ from trimtab_api.v1alpha1.pods import (
 from trimtab_api.v1alpha1.status import FailureClass
 
 __all__ = [
+    "RAY_VERSION",
     "Cluster",
     "Device",
     "FailureAction",
@@ -35,8 +36,8 @@ __all__ = [
     "WorkerGroup",
 ]
 
-# Versions from 2.52 on, whose token authentication works.
-_RAY_VERSION = r"^(2[.](5[2-9]|[6-9][0-9]|[1-9][0-9]{2,})|([3-9]|[1-9][0-9]+)[.][0-9]+)[.][0-9]+$"
+RAY_VERSION = r"^(2[.](5[2-9]|[6-9][0-9]|[1-9][0-9]{2,})|([3-9]|[1-9][0-9]+)[.][0-9]+)[.][0-9]+$"
+"""Versions from 2.52 on, whose token authentication works."""
 
 
 class ManagedBy(StrEnum):
@@ -134,9 +135,9 @@ class Cluster(ApiModel):
             field="env",
         ),
         Rule(
-            cel=f"!has(self.rayVersion) || self.rayVersion.matches('{_RAY_VERSION}')",
+            cel=f"!has(self.rayVersion) || self.rayVersion.matches('{RAY_VERSION}')",
             check=lambda self: (
-                self.ray_version is None or re.search(_RAY_VERSION, self.ray_version) is not None
+                self.ray_version is None or re.search(RAY_VERSION, self.ray_version) is not None
             ),
             message="must be at least 2.52.0, the first with token authentication",
             field="ray_version",
