@@ -107,7 +107,11 @@ def test_a_file_beyond_every_valid_job_is_not_parsed(write_manifest: WriteManife
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("missing.yaml", "does not exist"), (".", "must be a readable file")],
+    [
+        ("missing.yaml", "does not exist"),
+        (".", "must be a file: name the files in it"),
+        ("x" * 300, "must be a readable file"),
+    ],
 )
 def test_an_unreadable_file_is_a_finding(tmp_path: Path, name: str, words: str) -> None:
     (finding,) = read_manifest(tmp_path / name).findings

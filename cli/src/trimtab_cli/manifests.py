@@ -97,6 +97,9 @@ def _read_text(path: Path) -> str:
 def _about_file(path: Path, error: OSError | ValueError) -> LocatedFinding:
     if isinstance(error, FileNotFoundError):
         return LocatedFinding(str(path), None, Finding((), "", "does not exist"))
+    if isinstance(error, IsADirectoryError):
+        finding = Finding((), "", "must be a file: name the files in it")
+        return LocatedFinding(str(path), None, finding)
     reason = error.strerror if isinstance(error, OSError) else str(error)
     return LocatedFinding(
         str(path),
