@@ -99,6 +99,10 @@ def deny_logs(api: SmallApi) -> None:
     api.denied.add("get pods/log")
 
 
+def deny_copying(api: SmallApi) -> None:
+    api.denied |= {"create pods", "delete pods", "create pods/exec"}
+
+
 def drop_namespace(api: SmallApi) -> None:
     api.add(SPACE, make_refusal(404, "not found", name="vision"))
 
@@ -123,6 +127,12 @@ def close_server(api: SmallApi) -> None:
         (hide_pods, "unknown", "pods is forbidden", "kubectl get pods --all-namespaces"),
         (deny_jobs, "failed", "you may not create, patch", "create rolebinding trimtab-user"),
         (deny_logs, "note", "you may not get pods/log", "--clusterrole=view"),
+        (
+            deny_copying,
+            "note",
+            "you may not create pods, delete pods, create pods/exec in vision, which `trimtab fetch`",
+            "create role trimtab-fetch --verb=create,get,list,watch,delete --resource=pods,pods/exec",
+        ),
         (drop_namespace, "failed", "vision does not exist", "kubectl create namespace vision"),
         (age_server, "failed", "v1.33.4, context test: Trimtab needs Kubernetes 1.34 or later", ""),
         (close_server, "failed", "does not know these credentials", "get-contexts"),

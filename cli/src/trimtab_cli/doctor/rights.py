@@ -21,6 +21,14 @@ _USEFUL = (
     Permission("get", "pods", "log"),
     Permission("list", "events"),
 )
+_COPYING = (
+    Permission("create", "pods"),
+    Permission("get", "pods"),
+    Permission("watch", "pods"),
+    Permission("delete", "pods"),
+    Permission("create", "pods", "exec"),
+)
+"""What the commands ask for that `trimtab fetch` prints for a claim."""
 
 
 def check_rights(cluster: AbstractCluster) -> Iterator[Check]:
@@ -40,15 +48,31 @@ def check_rights(cluster: AbstractCluster) -> Iterator[Check]:
         )
     else:
         yield Check("rights", CheckState.OK, f"you may create, change and watch jobs in {space}")
-    useful = [entry for entry in _USEFUL if not cluster.is_allowed(entry, namespace=space)]
-    if useful:
+    yield from _note_lacking(
+        cluster,
+        _USEFUL,
+        "which helps when a job does not start",
+        f"kubectl -n {space} create rolebinding trimtab-view --clusterrole=view --user=USER",
+    )
+    yield from _note_lacking(
+        cluster,
+        _COPYING,
+        "which `trimtab fetch` needs where results lie on a claim",
+        f"kubectl -n {space} create role trimtab-fetch --verb=create,get,list,watch,delete"
+        " --resource=pods,pods/exec"
+        f" && kubectl -n {space} create rolebinding trimtab-fetch --role=trimtab-fetch"
+        " --user=USER",
+    )
+
+
+def _note_lacking(
+    cluster: AbstractCluster, permissions: tuple[Permission, ...], use: str, remedy: str
+) -> Iterator[Check]:
+    space = cluster.namespace
+    lacking = [entry for entry in permissions if not cluster.is_allowed(entry, namespace=space)]
+    if lacking:
         verbs = ", ".join(
             f"{entry.verb} {entry.resource}{'/' if entry.subresource else ''}{entry.subresource}"
-            for entry in useful
+            for entry in lacking
         )
-        yield Check(
-            "rights",
-            CheckState.NOTE,
-            f"you may not {verbs} in {space}, which helps when a job does not start",
-            f"kubectl -n {space} create rolebinding trimtab-view --clusterrole=view --user=USER",
-        )
+        yield Check("rights", CheckState.NOTE, f"you may not {verbs} in {space}, {use}", remedy)
