@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from cluster_jobs import JOB_PATH, make_cluster_job
 from command_line import RunCommand
 from small_api import SmallApi
 from small_bucket import SmallBucket, serve_bucket
 from trimtab_api.labels import ANNOTATION_IMAGE
+from trimtab_cli.doctor.capacity import parse_quantity
 
 ROOT = "vision/digits/1111-2222/a2"
 MODEL, GRAPH, WEIGHTS = b"a model", b"<xml/>", b"weights"
@@ -238,25 +240,110 @@ def test_for_a_claim_the_commands_are_printed(trimtab: RunCommand, api: SmallApi
         f"kubectl -n vision cp digits-copy:results/{ROOT}/artifacts 'my results/artifacts'\n"
         in result.stdout
     )
-    assert result.stdout.endswith("kubectl -n vision delete pod digits-copy\n")
+    assert "trap 'kubectl -n vision delete pod digits-copy' EXIT\n" in result.stdout
+
+
+def test_the_pod_that_copies_runs_where_the_head_does(trimtab: RunCommand, api: SmallApi) -> None:
+    toleration = {"key": "stable", "operator": "Exists", "effect": "NoSchedule"}
+    head = {"nodeSelector": {"pool": "stable"}, "tolerations": [toleration]}
+    job = make_cluster_job(storage=f"pvc://data/{ROOT}", state="Complete")
+    job["spec"]["cluster"] = {
+        "image": "trainer:1.4",
+        "imagePullSecrets": [{"name": "registry"}],
+        "head": head,
+    }
+    api.add(JOB_PATH, job)
+
+    spec = read_copy_pod(trimtab("fetch", "digits").stdout)["spec"]
+
+    assert spec["imagePullSecrets"] == [{"name": "registry"}]
+    assert {key: spec[key] for key in head} == head
+
+
+def test_the_pod_that_copies_is_small_and_says_nothing_that_the_job_does_not(
+    trimtab: RunCommand, api: SmallApi
+) -> None:
+    store_in(api, f"pvc://data/{ROOT}")
+
+    spec = read_copy_pod(trimtab("fetch", "digits").stdout)["spec"]
+
+    assert not {"imagePullSecrets", "nodeSelector", "tolerations"} & set(spec)
+    (container,) = spec["containers"]
+    for amounts in container["resources"].values():
+        assert parse_quantity(amounts["cpu"]) <= 1
+        assert parse_quantity(amounts["memory"]) <= 256 * 1024**2
+    assert set(container["resources"]) == {"requests", "limits"}
+
+
+def read_copy_pod(printed: str) -> dict[str, Any]:
+    text = printed.partition("<<'END'\n")[2].partition("\nEND\n")[0]
+    return dict(YAML(typ="safe").load(text))
+
+
+def run_printed(text: str, folder: Path, *, at_copy: str) -> tuple[int, str]:
+    """Run commands with a kubectl that notes what it is asked; return exit code and notes."""
+    log = folder / "log"
+    program = folder / "kubectl"
+    program.write_text(
+        "#!/bin/sh\n"
+        'printf "%s\\n" "$*" >> "$LOG"\n'
+        'case "$3" in\n'
+        'apply) cat >> "$LOG" ;;\n'
+        f"cp) {at_copy} ;;\n"
+        "esac\n"
+    )
+    program.chmod(0o755)
+    environment = {"PATH": f"{folder}:/usr/bin:/bin", "LOG": str(log)}
+    done = subprocess.run(
+        ["sh", "-e"], input=text, text=True, check=False, env=environment, cwd=folder
+    )
+    return done.returncode, log.read_text()
+
+
+@pytest.mark.parametrize("at_copy", ["exit 7", "kill -TERM $PPID"], ids=["failed", "terminated"])
+def test_the_pod_that_copies_goes_where_a_copy_fails(
+    trimtab: RunCommand, api: SmallApi, tmp_path: Path, at_copy: str
+) -> None:
+    store_in(api, f"pvc://data/{ROOT}")
+
+    code, log = run_printed(trimtab("report", "digits").stdout, tmp_path, at_copy=at_copy)
+
+    assert code != 0
+    assert log.count(" cp ") == 1
+    assert log.endswith("\n-n vision delete pod digits-copy\n")
+    assert log.count(" delete ") == 1
 
 
 def test_the_printed_commands_are_a_program(
     trimtab: RunCommand, api: SmallApi, tmp_path: Path
 ) -> None:
-    """Run by a shell with a kubectl that notes what it is asked."""
     store_in(api, f"pvc://data/{ROOT}")
-    program = tmp_path / "kubectl"
-    program.write_text(
-        '#!/bin/sh\nprintf "%s\\n" "$*" >> "$LOG"\n[ "$3" != apply ] || cat >> "$LOG"\n'
-    )
-    program.chmod(0o755)
-    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "LOG": str(tmp_path / "log")}
 
-    text = trimtab("report", "digits").stdout
-    subprocess.run(["sh", "-e"], input=text, text=True, check=True, env=environment, cwd=tmp_path)
+    code, log = run_printed(trimtab("report", "digits").stdout, tmp_path, at_copy=":")
 
-    log = (tmp_path / "log").read_text()
+    assert code == 0
     assert log.startswith("-n vision apply -f -\napiVersion: v1\nkind: Pod\n")
     assert f"cp digits-copy:results/{ROOT}/report.json results/digits/report.json\n" in log
+    assert log.endswith("\n-n vision delete pod digits-copy\n")
     assert (tmp_path / "results" / "digits").is_dir()
+
+
+@pytest.mark.parametrize("options", [(), ("-o", "json")], ids=["text", "json"])
+def test_a_page_on_a_claim_is_not_opened_and_that_is_said(
+    trimtab: RunCommand,
+    api: SmallApi,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+) -> None:
+    store_in(api, f"pvc://data/{ROOT}")
+    opened: list[str] = []
+    monkeypatch.setattr("typer.launch", opened.append)
+
+    result = trimtab("report", "digits", "--open", *options)
+
+    assert (result.exit_code, opened) == (0, [])
+    assert result.stderr == (
+        "--open has no effect where results lie on a claim:"
+        " run the commands, then open results/digits/report.html\n"
+    )
+    assert trimtab("report", "digits").stderr == ""

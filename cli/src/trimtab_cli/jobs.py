@@ -33,6 +33,8 @@ class ClusterJob:
     """The primary metric."""
     image: str | None
     """The job's own image; None = the operator's."""
+    placement: Mapping[str, Any]
+    """What a pod needs to run where the head does, spelt as in a pod; only what the job says."""
     status: Status
     is_current: bool
     """Whether the operator has seen the spec as it is now."""
@@ -47,6 +49,7 @@ def read_job(document: Mapping[str, Any]) -> ClusterJob:
     metadata = _mapping(document, "metadata")
     spec = _mapping(document, "spec")
     objectives = spec.get("objectives")
+    cluster = _mapping(spec, "cluster")
     first = objectives[0] if isinstance(objectives, list) and objectives else {}
     status = _read_status(_mapping(document, "status"))
     seen = status.observed_generation
@@ -57,7 +60,8 @@ def read_job(document: Mapping[str, Any]) -> ClusterJob:
         uid=str(metadata.get("uid", "")),
         version=str(metadata.get("resourceVersion", "")),
         metric=str(first.get("metric", "accuracy")) if isinstance(first, dict) else "accuracy",
-        image=_mapping(spec, "cluster").get("image"),
+        image=cluster.get("image"),
+        placement=_read_placement(cluster),
         status=status,
         is_current=not isinstance(generation, int) or (seen or 0) >= generation,
     )
@@ -66,6 +70,16 @@ def read_job(document: Mapping[str, Any]) -> ClusterJob:
 def _mapping(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = document.get(key)
     return value if isinstance(value, Mapping) else {}
+
+
+def _read_placement(cluster: Mapping[str, Any]) -> dict[str, Any]:
+    head = _mapping(cluster, "head")
+    placement = {
+        "imagePullSecrets": cluster.get("imagePullSecrets"),
+        "nodeSelector": head.get("nodeSelector"),
+        "tolerations": head.get("tolerations"),
+    }
+    return {key: value for key, value in placement.items() if value}
 
 
 def _read_status(raw: Mapping[str, Any]) -> Status:

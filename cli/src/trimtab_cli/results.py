@@ -33,6 +33,11 @@ ARTIFACTS = "artifacts"
 _MANIFEST = f"{ARTIFACTS}/manifest.json"
 _CHUNK = 1024**2
 _USER = 1000
+_COPY_RESOURCES = {
+    "requests": {"cpu": "100m", "memory": "64Mi"},
+    "limits": {"cpu": "1", "memory": "256Mi"},
+}
+"""Enough for `tar`, and a quota of the namespace may ask for all four."""
 
 
 class ResultsError(Exception):
@@ -132,6 +137,8 @@ def list_copy_commands(
 ) -> Iterator[str]:
     """Yield the commands that copy results out of a claim through a pod.
 
+    They are one program for a shell, whose end removes the pod.
+
     Args:
         job: Whose results.
         place: Where they lie; a claim.
@@ -143,12 +150,14 @@ def list_copy_commands(
     kubectl = f"kubectl -n {job.namespace}"
     manifest = render_yaml(_build_copy_pod(job, place, pod, image)).rstrip()
     yield f"{kubectl} apply -f - <<'END'\n{manifest}\nEND"
+    # Only a pod that was made here is removed, also where a copy fails or is interrupted.
+    yield f"trap {shlex.quote(f'{kubectl} delete pod {pod}')} EXIT"
+    yield "trap 'exit 1' HUP INT TERM"
     yield f"{kubectl} wait --for=condition=Ready --timeout=5m pod/{pod}"
     yield f"mkdir -p {shlex.quote(str(folder))}"
     for name in wanted:
         source = shlex.quote(f"{pod}:results/{place.path}/{name}")
         yield f"{kubectl} cp {source} {shlex.quote(str(folder / name))}"
-    yield f"{kubectl} delete pod {pod}"
 
 
 def _build_copy_pod(job: ClusterJob, place: ResultPlace, name: str, image: str) -> dict[str, Any]:
@@ -157,6 +166,7 @@ def _build_copy_pod(job: ClusterJob, place: ResultPlace, name: str, image: str) 
         "kind": "Pod",
         "metadata": {"name": name, "namespace": job.namespace},
         "spec": {
+            **job.placement,
             "restartPolicy": "Never",
             "activeDeadlineSeconds": 3600,
             # `sleep` does not listen, and whoever deletes the pod would wait for it.
@@ -176,6 +186,7 @@ def _build_copy_pod(job: ClusterJob, place: ResultPlace, name: str, image: str) 
                     "command": ["sleep", "3600"],
                     # kubectl cp takes paths relative to it.
                     "workingDir": "/",
+                    "resources": _COPY_RESOURCES,
                     "securityContext": {
                         "allowPrivilegeEscalation": False,
                         "capabilities": {"drop": ["ALL"]},

@@ -38,6 +38,12 @@ def report(
         target = folder or Path("results") / job
         outcome = fetch_results(connect(context, namespace), job, target, REPORTS)
         print_outcome(outcome, output)
+        if show and outcome.commands:
+            typer.echo(
+                "--open has no effect where results lie on a claim:"
+                f" run the commands, then open {target / 'report.html'}",
+                err=True,
+            )
         page = next((file.path for file in outcome.files if file.path.suffix == ".html"), None)
         if show and page is not None:
             typer.launch(page.resolve().as_uri())
