@@ -128,29 +128,96 @@ def test_a_legend_names_labels_that_its_query_keeps(panel: Panel) -> None:
             assert target.legend not in {"", "__auto"}
 
 
-def test_it_is_told_that_no_operator_is_read_rather_than_nothing(tmp_path: Path) -> None:
-    (panel,) = [one for one in list_panels() if (one.board, one.title) == ("operator", "Operators")]
-    (target,) = panel.targets
-    scrape = '{job="trimtab-operator",instance="a"}'
-    version = 'trimtab_build_info{job="trimtab-operator",instance="a",version="0.1.0"}'
+def find_panel(board: str, title: str) -> Panel:
+    (found,) = [one for one in list_panels() if (one.board, one.title) == (board, title)]
+    return found
+
+
+def check_values(
+    folder: Path, series: dict[str, str], expected: list[tuple[str, str, float]]
+) -> None:
+    """Have promtool ask queries at some times, where a minute lies between the values of series."""
     case = {
         "interval": "1m",
-        "input_series": [
-            {"series": f"up{scrape}", "values": "1x9 0x20"},
-            {"series": version, "values": "1x9 stale"},
-        ],
+        "input_series": [{"series": name, "values": told} for name, told in series.items()],
         "promql_expr_test": [
-            {
-                "expr": target.expression,
-                "eval_time": time,
-                "exp_samples": [{"labels": "{}", "value": value}],
-            }
-            for time, value in (("5m", 1), ("20m", 0))
+            {"expr": asked, "eval_time": time, "exp_samples": [{"labels": "{}", "value": value}]}
+            for asked, time, value in expected
         ],
     }
-    path = tmp_path / "case.yaml"
+    path = folder / "case.yaml"
     path.write_text(json.dumps({"tests": [case]}), encoding="utf-8")
     run_promtool("test", "rules", path)
+
+
+def test_it_is_told_that_no_operator_is_read_rather_than_nothing(tmp_path: Path) -> None:
+    (target,) = find_panel("operator", "Operators").targets
+    scrape = '{job="trimtab-operator",instance="a"}'
+    version = 'trimtab_build_info{job="trimtab-operator",instance="a",version="0.1.0"}'
+    series = {f"up{scrape}": "1x9 0x20", version: "1x9 stale"}
+    check_values(tmp_path, series, [(target.expression, "5m", 1), (target.expression, "20m", 0)])
+
+
+@pytest.mark.parametrize("state", ["Complete", "Failed", "Suspended", "Starting"])
+def test_a_stage_is_shown_while_it_runs_and_no_longer(tmp_path: Path, state: str) -> None:
+    """The job keeps the stage that ran last; it is scraped by a new operator from minute 15 on."""
+    stages = {one.legend: one.expression for one in find_panel("job", "Stages").targets}
+    job = 'job_namespace="vision",job_name="digits"'
+    series = {
+        f'trimtab_job_state{{{job},state="Running",instance="a"}}': "1x9 0x4 stale",
+        f'trimtab_job_state{{{job},state="{state}",instance="a"}}': "0x9 1x4 stale",
+        f'trimtab_job_state{{{job},state="Running",instance="b"}}': "_x15 0x9",
+        f'trimtab_job_state{{{job},state="{state}",instance="b"}}': "_x15 1x9",
+        f'trimtab_job_stage{{{job},stage="train",instance="a"}}': "1x4 0x9 stale",
+        f'trimtab_job_stage{{{job},stage="prune",instance="a"}}': "0x4 1x9 stale",
+        f'trimtab_job_stage{{{job},stage="prune",instance="b"}}': "_x15 1x9",
+    }
+    train, prune = (fill(stages[stage], **VALUES) for stage in ("train", "prune"))
+    expected = [
+        (train, "2m", 1),
+        (prune, "2m", 0),
+        (train, "7m", 0),
+        (prune, "7m", 1),
+        (prune, "12m", 0),
+        (prune, "20m", 0),
+    ]
+    check_values(tmp_path, series, expected)
+
+
+@pytest.mark.parametrize(
+    ("alert", "name"),
+    [("ReportStale", catalogue.JOB_REPORT_AGE.name), ("WatchStale", catalogue.WATCH_AGE.name)],
+)
+def test_a_figure_is_red_from_where_its_alert_is_raised(alert: str, name: str) -> None:
+    (rule,) = [one for one in list_alerts() if one["alert"] == f"Trimtab{alert}"]
+    limits = re.findall(r"> (\d+)\b", rule["expr"])
+    reds = [red for panel in list_panels() for red in list_reds(panel, name)]
+    assert len(reds) == 2
+    assert {str(red) for red in reds} == set(limits)
+
+
+def list_reds(panel: Panel, name: str) -> Iterator[int]:
+    """Yield from where on a series is red in a panel: by itself, or as a column of a table."""
+    if not any(name in target.expression for target in panel.targets):
+        return
+    styles = [
+        one["value"]
+        for override in panel.raw["fieldConfig"].get("overrides", ())
+        for one in override["properties"]
+        if one["id"] == "thresholds"
+    ]
+    for style in styles or [panel.raw["fieldConfig"]["defaults"]["thresholds"]]:
+        yield from (step["value"] for step in style["steps"] if step["color"] == "red")
+
+
+def test_time_of_gpus_of_which_none_was_saved_has_no_reason(tmp_path: Path) -> None:
+    """It stands beside reasons such as EarlyStopping, and is not one of them."""
+    target = find_panel("job", "GPU time").targets[1]
+    assert target.legend == "saved: {{reason}}"
+    trials = 'trimtab_trials{job_namespace="vision",job_name="digits",state="Succeeded"}'
+    asked = fill(target.expression, **VALUES)
+    check_values(tmp_path, {trials: "1x9"}, [(f"sum({asked} == 0)", "5m", 0)])
+    assert '"nothing yet"' in asked
 
 
 @panels

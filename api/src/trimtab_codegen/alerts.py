@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from trimtab_codegen.dashboards.queries import ENDED, JOB_LABELS, Where, maximum, select, total
+from trimtab_codegen.limits import REPORT_AGE_LIMIT, WATCH_AGE_LIMIT
 from trimtab_operator.telemetry import catalogue
 
 __all__ = ["ALERTS", "Alert", "Severity", "build_rule_files"]
@@ -97,7 +98,7 @@ _OPERATOR = (
     Alert(
         name="WatchStale",
         about="operator",
-        expression=f"{maximum(catalogue.WATCH_AGE, by=('resource',))} > 300",
+        expression=f"{maximum(catalogue.WATCH_AGE, by=('resource',))} > {WATCH_AGE_LIMIT}",
         lasting="5m",
         summary="The operator does not see changes.",
         description="The watch of {{ $labels.resource }} was last seen to be current"
@@ -135,8 +136,8 @@ _JOBS = (
         name="ReportStale",
         about="jobs",
         # Ten minutes of silence end the attempt, and with it this age.
-        expression=f"{maximum(catalogue.JOB_REPORT_AGE, by=JOB_LABELS)} > 150"
-        f" {_while_in('Running')}",
+        expression=f"{maximum(catalogue.JOB_REPORT_AGE, by=JOB_LABELS)}"
+        f" > {REPORT_AGE_LIMIT} {_while_in('Running')}",
         lasting="2m",
         summary="The driver of a job is silent.",
         description=f"The last news of {_JOB} is {{{{ $value | humanizeDuration }}}} old; a driver"

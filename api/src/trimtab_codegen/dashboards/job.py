@@ -97,10 +97,12 @@ def _show_now() -> Row:
 
 
 def _show_stages() -> Row:
+    # The stage that ran last stays the job's stage when nothing runs any more.
+    is_running = maximum(catalogue.JOB_STATE, ONE_JOB | {"state": '="Running"'})
     panels = [
         draw_timeline(
-            Frame("Stages", "When each stage was the one that runs or ran last.", 16),
-            *_list_stages(catalogue.JOB_STAGE),
+            Frame("Stages", "When each stage ran.", 16),
+            *_list_stages(catalogue.JOB_STAGE, f" * {is_running}"),
             word="runs",
         ),
         draw_bars(
@@ -111,10 +113,10 @@ def _show_stages() -> Row:
     return Row("Stages", panels)
 
 
-def _list_stages(series: Series) -> Iterator[Query]:
+def _list_stages(series: Series, factor: str = "") -> Iterator[Query]:
     """Yield a query for each stage in their order; Prometheus would sort them by name."""
     for stage in STAGE_ORDER:
-        yield Query(maximum(series, ONE_JOB | {"stage": f'="{stage}"'}), str(stage))
+        yield Query(maximum(series, ONE_JOB | {"stage": f'="{stage}"'}) + factor, str(stage))
 
 
 def _show_search() -> Row:
@@ -122,7 +124,9 @@ def _show_search() -> Row:
         draw_lines(
             Frame(
                 "Objectives",
-                "Running trials by slot, the trial that ended last, and the best one so far.",
+                "Running trials by slot, the trial that ended last, and the best one so far."
+                " A running trial shows its last epoch; best counts succeeded trials only, those within"
+                " the limits first.",
                 16,
                 unit="none",
             ),
@@ -199,7 +203,8 @@ def _show_result() -> Row:
                 "Before and after",
                 "The dense model and what ships for each target; there once the job has ended.",
                 FULL_WIDTH,
-                height=12,
+                # Has room for all metrics that Trimtab knows, on two targets.
+                height=24,
             ),
             Labels({"metric": "Metric", "target": "Target"}),
             Column("Before", before, "none"),
@@ -257,7 +262,7 @@ def _show_cluster() -> Row:
         draw_lines(
             Frame("GPU time", "Used, and what was spared by reason, estimated.", 8, unit="s"),
             Query(gpu_time(ONE_JOB), "used"),
-            Query(gpu_time_saved(ONE_JOB), "saved by {{reason}}"),
+            Query(gpu_time_saved(ONE_JOB), "saved: {{reason}}"),
         ),
         _show_report_age(),
     ]

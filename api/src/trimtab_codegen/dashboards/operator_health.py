@@ -18,6 +18,7 @@ from trimtab_codegen.dashboards.queries import (
     rate,
     total,
 )
+from trimtab_codegen.limits import WATCH_AGE_LIMIT
 from trimtab_operator.telemetry import catalogue
 
 __all__ = ["build_operator_health"]
@@ -28,7 +29,7 @@ _SLOW_PASS: Steps = ((None, "text"), (10, "red"))
 _WATCH_AGE_STEPS: Steps = (
     (None, "text"),
     (120, "yellow"),
-    (600, "red"),
+    (WATCH_AGE_LIMIT, "red"),
 )
 
 

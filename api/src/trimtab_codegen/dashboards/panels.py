@@ -24,6 +24,8 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from typing_extensions import override
 
+from trimtab_codegen.limits import REPORT_AGE_LIMIT
+
 __all__ = [
     "FULL_WIDTH",
     "REPORT_AGE_STEPS",
@@ -52,8 +54,8 @@ Panel = Builder[models.Panel]
 Steps = tuple[tuple[float | None, str], ...]
 """From which value on which colour counts; None is the lowest."""
 
-REPORT_AGE_STEPS: Steps = ((None, "text"), (60, "yellow"), (300, "red"))
-"""Of the age of a report in seconds, which is renewed every 15."""
+REPORT_AGE_STEPS: Steps = ((None, "text"), (60, "yellow"), (REPORT_AGE_LIMIT, "red"))
+"""Of the age of a report in seconds."""
 
 _PLAIN: Steps = ((None, "text"),)
 _STATE_COLOURS = {

@@ -113,8 +113,8 @@ def gpu_time(where: Where, *, by: Iterable[str] = ()) -> str:
 
 
 def gpu_time_saved(where: Where) -> str:
-    """Return the time of GPUs that was saved, by reason: `none` where there are no GPUs."""
-    none = f'label_replace({no_gpus(where)}, "reason", "none", "", "")'
+    """Return the time of GPUs that was saved, by reason: `nothing yet` where none was told."""
+    none = f'label_replace({no_gpus(where)}, "reason", "nothing yet", "", "")'
     known = total(GPU_SECONDS_SAVED, where, by=("reason",))
     return f"{known} or {none} unless on () {select(GPU_SECONDS_SAVED, where)}"
 
