@@ -96,6 +96,14 @@ def test_a_pod_asks_to_be_scraped_only_where_nothing_else_reads_it_and_everybody
     assert noted == own
 
 
+def test_an_annotation_of_ones_own_takes_the_place_of_the_charts() -> None:
+    """A key that stands there twice is refused by who reads YAML strictly, as the parser here."""
+    own = {"prometheus.io/scrape": "false", "prometheus.io/port": "", "example.com/team": "vision"}
+    values = {"metrics": {"tlsSecret": "metrics-tls"}, "podAnnotations": own}
+    noted = find_pod(render(values))["metadata"]["annotations"]
+    assert noted == {**own, "prometheus.io/scheme": "https"}
+
+
 @pytest.mark.parametrize("kind", ["ServiceMonitor", "PodMonitor"])
 def test_a_monitor_speaks_tls_where_the_operator_does(kind: str) -> None:
     key = f"{kind[0].lower()}{kind[1:]}"
@@ -131,6 +139,31 @@ def test_a_monitor_shows_a_certificate_where_the_operator_asks_for_one() -> None
         (
             POD_MONITOR | {"metrics": {"tlsSecret": "a", "clientCertificates": True}},
             "metrics.clientSecret must be set",
+        ),
+        ({"metrics": {"clientCertificates": True}}, "metrics.tlsSecret must be set"),
+        (
+            {"metrics": {"enabled": False, "tlsSecret": "a"}},
+            "metrics.enabled must be set where metrics.tlsSecret is",
+        ),
+        (
+            {"metrics": {"enabled": False, "clientCertificates": True}},
+            "metrics.enabled must be set where metrics.clientCertificates is",
+        ),
+        (
+            POD_MONITOR | {"metrics": {"serverName": "a"}},
+            "metrics.tlsSecret must be set where metrics.serverName is",
+        ),
+        (
+            POD_MONITOR | {"metrics": {"clientSecret": "a"}},
+            "metrics.tlsSecret must be set where metrics.clientSecret is",
+        ),
+        (
+            {"metrics": {"tlsSecret": "a", "serverName": "a"}},
+            "podMonitor.enabled must be set where metrics.serverName is",
+        ),
+        (
+            {"metrics": {"tlsSecret": "a", "clientSecret": "a"}},
+            "podMonitor.enabled must be set where metrics.clientSecret is",
         ),
     ],
 )
@@ -195,6 +228,14 @@ def test_each_dashboard_is_there_word_for_word_where_grafana_looks_for_it() -> N
     assert {name: text.strip() for name, text in shown.items()} == {
         f"{RELEASE}-{path.name}": path.read_text(encoding="utf-8").strip() for path in BOARDS
     }
+
+
+@pytest.mark.parametrize("value", ["podMonitor", "serviceMonitor", "prometheusRule", "dashboards"])
+@pytest.mark.parametrize("label", ["app.kubernetes.io/name", "helm.sh/chart"])
+def test_f78_a_label_that_the_chart_sets_itself_is_refused(value: str, label: str) -> None:
+    """By it objects are found, and Helm knows them."""
+    with pytest.raises(HelmError, match=rf"{value}\.labels has {label}, which the chart sets"):
+        render({value: {"enabled": True, "labels": {label: "other"}}})
 
 
 def test_labels_of_ones_own_are_on_what_prometheus_and_grafana_select() -> None:

@@ -212,13 +212,8 @@ def test_with_ports_of_the_api_server_the_operator_reaches_nothing_else() -> Non
     assert ports == {("TCP", 443), ("TCP", 6443), ("TCP", 53), ("UDP", 53)}
 
 
-def test_certificates_of_clients_are_not_asked_for_over_http() -> None:
-    with pytest.raises(HelmError, match=r"metrics\.tlsSecret must be set"):
-        render_text({"metrics": {"clientCertificates": True}})
-
-
 def test_without_metrics_nothing_listens_for_them() -> None:
-    values: Values = {"metrics": {"enabled": False, "tlsSecret": "metrics-tls"}}
+    values: Values = {"metrics": {"enabled": False}}
     assert "metrics" not in render_part("deployment.yaml", values)
     assert "ingress" not in find_manifest(render(values), "NetworkPolicy")["spec"]
 

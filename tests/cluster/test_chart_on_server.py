@@ -304,12 +304,28 @@ def test_the_check_of_an_installation_says_what_is_wrong(
     run_release(bare_server, namespace, "uninstall", RELEASE, "--wait")
 
 
-def test_the_notes_have_the_next_three_commands(
-    api_server: Cluster, make_namespace: NamespaceMaker
+def test_the_notes_have_the_next_commands_for_these_values(
+    bare_server: Cluster, make_namespace: NamespaceMaker
 ) -> None:
-    namespace = make_namespace(api_server)
-    options = ("--dry-run=client", "--set", "crds.install=false")
-    told = run_release(api_server, namespace, "install", RELEASE, str(CHART), *options)
-    steps = re.findall(r"^\d\. .*\n\n {5}(.+)$", told.split("NOTES:\n")[1], re.MULTILINE)
-    assert [step.split()[0] for step in steps] == ["kubectl", "trimtab", "kubectl"]
-    assert f"deployment/trimtab-operator && helm -n {namespace} test trimtab" in steps[0]
+    namespace = make_namespace(bare_server)
+
+    def read_notes(*values: str) -> list[str]:
+        options = ("--dry-run=client", *(part for value in values for part in ("--set", value)))
+        told = run_release(bare_server, namespace, "install", RELEASE, str(CHART), *options)
+        return re.findall(r"^ {5}(\S.+)$", told.split("NOTES:\n")[1], re.MULTILINE)
+
+    rollout = f"kubectl -n {namespace} rollout status deployment/trimtab-operator"
+    explain = "kubectl explain optimizationjobs.trimtab.dev.spec"
+    assert read_notes() == [
+        f"{rollout} && helm -n {namespace} test trimtab",
+        "trimtab doctor",
+        explain,
+        "kubectl apply -f examples/07-cluster/",
+    ]
+    assert read_notes("crds.install=false", "watchNamespaces={vision,speech}") == [
+        "kubectl apply --server-side -f crds/",
+        f"{rollout} && helm -n {namespace} test trimtab",
+        "trimtab doctor -n vision",
+        explain,
+        "kubectl apply -n vision -f examples/07-cluster/",
+    ]

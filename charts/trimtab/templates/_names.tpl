@@ -30,6 +30,18 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{ include "trimtab.release" . }}
 {{- end }}
 
+{{/* Labels with those of a user besides. The argument has the root and the value that has them. */}}
+{{- define "trimtab.ownLabels" -}}
+{{- $labels := include "trimtab.labels" .root | fromYaml -}}
+{{- range $key, $label := (index .root.Values .value).labels }}
+{{- if hasKey $labels $key }}
+{{- fail (printf "%s.labels has %s, which the chart sets itself" $.value $key) }}
+{{- end }}
+{{- $_ := set $labels $key $label }}
+{{- end -}}
+{{- toYaml $labels }}
+{{- end }}
+
 {{/* Labels of the test, which is not to be taken for the operator. */}}
 {{- define "trimtab.testLabels" -}}
 app.kubernetes.io/name: trimtab
