@@ -125,8 +125,8 @@ def _show_search() -> Row:
             Frame(
                 "Objectives",
                 "Running trials by slot, the trial that ended last, and the best one so far."
-                " A running trial shows its last epoch; best counts succeeded trials only, and first"
-                " those within the limits.",
+                " A running trial shows its last epoch; best counts succeeded trials only,"
+                " and first those within the limits.",
                 16,
                 unit="none",
             ),
