@@ -51,6 +51,9 @@ def without_rights(api_server: Cluster) -> None:
     for kind in ("ClusterRoleBinding", "ClusterRole"):
         if api_server.api.find(kind, OPERATOR) is not None:
             api_server.api.delete(kind, OPERATOR)
+    for kind in ("NetworkPolicy", "ServiceAccount"):
+        if api_server.api.find(kind, OPERATOR, NAMESPACE) is not None:
+            api_server.api.delete(kind, OPERATOR, NAMESPACE)
 
 
 @pytest.fixture
