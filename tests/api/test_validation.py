@@ -58,7 +58,7 @@ def test_a_stored_job_that_asks_only_for_what_is_unknown_is_refused() -> None:
 
 
 def test_foreign_metadata_is_let_through() -> None:
-    edits = {"metadata": {"name": "a", "labels": {"team": "x"}, "namespace": "n"}}
+    edits = {"metadata": {"name": "a", "labels": {"team": "x"}, "namespace": "n", "generation": 2}}
     assert parse_job(edit_manifest(edits)).metadata.name == "a"
 
 

@@ -49,7 +49,7 @@ def parse_job(document: object, *, is_stored: bool = False) -> OptimizationJob:
         raise InvalidJobError((Finding((), "", f"must be plain JSON data: {error}"),)) from error
     try:
         job = OptimizationJob.model_validate_json(
-            text, strict=True, extra="ignore" if is_stored else "forbid"
+            text, strict=True, extra="ignore" if is_stored else None
         )
     except ValidationError as error:
         raise InvalidJobError(_describe_errors(error, document)) from error
