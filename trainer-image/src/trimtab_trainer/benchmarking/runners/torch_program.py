@@ -12,6 +12,7 @@ from typing_extensions import override
 from trimtab_api.v1alpha1.goals import TargetDevice
 from trimtab_trainer.benchmarking.runners._base import AbstractRunner, RunnerInput, describe_cause
 from trimtab_trainer.errors import ExportFailedError
+from trimtab_trainer.torch_kernels import limit_kernels
 
 __all__ = ["TorchProgramRunner"]
 
@@ -30,6 +31,7 @@ class TorchProgramRunner(AbstractRunner):
         Raises:
             ExportFailedError: PyTorch refuses the file.
         """
+        limit_kernels()
         torch.set_num_threads(threads)
         actual = device if torch.cuda.is_available() else TargetDevice.CPU
         try:
