@@ -53,10 +53,12 @@ verify: setup generate ## Regenerate, lint, check types and imports, expect a cl
 generate: setup ## Write what is generated from api/
 	$(BIN)/python -m trimtab_codegen --write
 
+# rfc3987-syntax costs each process that imports Ray two seconds, by way of jsonschema; only the
+# validation of bills of materials asks for it, to look at addresses.
 lock: ## Write requirements.lock; versions that still fit are kept
 	tools/uv.sh pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--custom-compile-command "make lock" --no-emit-index-url --no-emit-package trimtab-api \
-	--no-emit-package trimtab-operator --no-emit-package trimtab-trainer --no-emit-package trimtab-cli --group dev pyproject.toml \
+	--no-emit-package trimtab-operator --no-emit-package trimtab-trainer --no-emit-package trimtab-cli --no-emit-package rfc3987-syntax --group dev pyproject.toml \
 	--output-file requirements.lock
 
 audit: setup ## Look up vulnerabilities of what the lock names; fails without an answer

@@ -26,7 +26,8 @@ command -v "$python" >/dev/null 2>&1 ||
 rm -f "$stamp"
 tools/uv.sh venv --quiet --no-python-downloads --python "$python" --allow-existing .venv
 echo "setup: installing the environment into .venv (about 6 GB, with PyTorch for CUDA)"
-tools/uv.sh pip sync --quiet --python .venv --require-hashes requirements.lock
+# Compiled here, since Python may be told to write no bytecode: Ray starts many processes.
+tools/uv.sh pip sync --quiet --compile-bytecode --python .venv --require-hashes requirements.lock
 # The build backend is in the lock: nothing is asked of a registry.
 tools/uv.sh pip install --quiet --python .venv --no-deps --no-build-isolation \
     -e ./api -e ./operator -e ./trainer-image -e ./cli
