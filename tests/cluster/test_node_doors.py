@@ -67,11 +67,11 @@ def test_f75_without_the_token_only_listed_doors_are_open(answers: Answers) -> N
         assert f"GET {DASHBOARD} {path}" in refused
     assert f"POST {DASHBOARD} /api/jobs/" in refused
     assert {answers.wrong[door] for door in refused} == {403}
-    answering = {
-        door.removeprefix("GET ")
-        for door, status in answers.http.items()
-        if status not in {0, 401, 404}
-    }
-    assert answering == read_open_doors(), answers.http
+    listed = {f"GET {door}" for door in read_open_doors()}
+    answering = {door for door, status in answers.http.items() if status not in {0, 401, 404}}
+    assert answering <= listed, answers.http
+    # Some of them Ray lets through to nothing: it names them, and has no answer for them.
+    assert {answers.http[door] for door in listed}.isdisjoint({0, 401}), answers.http
+    assert f"GET {DASHBOARD} /" in answering
     assert len(answers.grpc) > 20
     assert set(answers.grpc.values()) == {"UNAUTHENTICATED"}, answers.grpc
