@@ -25,7 +25,7 @@ command -v "$python" >/dev/null 2>&1 ||
 
 rm -f "$stamp"
 tools/uv.sh venv --quiet --no-python-downloads --python "$python" --allow-existing .venv
-echo "setup: installing the environment into .venv (about 6 GB, with PyTorch for CUDA)"
+echo "setup: installing the environment into .venv (about 7 GB, with PyTorch for CUDA)"
 # Compiled here, since Python may be told to write no bytecode: Ray starts many processes.
 tools/uv.sh pip sync --quiet --compile-bytecode --python .venv --require-hashes requirements.lock
 # The build backend is in the lock: nothing is asked of a registry.
