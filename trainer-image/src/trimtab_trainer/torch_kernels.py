@@ -1,8 +1,8 @@
 """SEAM: oneDNN inside PyTorch, kept off kernels that are wrong now and then.
 
-Called once, by whatever runs networks, before the first of them. On processors with AMX, oneDNN's
-kernels for bf16 read what lies behind the end of their input where channels do not fill a tile:
-if that happens to be a NaN, so is the result. docs/decisions/0021 tells what was measured.
+Called by whatever runs networks, before the first of them. On processors with AMX, training in bf16
+gave NaN at random with equal seeds, and never without AMX; docs/decisions/0021 tells what was
+measured and what is only supposed.
 """
 
 import os
@@ -20,7 +20,7 @@ def limit_kernels() -> None:
     """Let oneDNN inside PyTorch use every instruction but AMX; what the environment says wins.
 
     The variable is read once, by the first question to the library, and is taken away then:
-    OpenVINO has a oneDNN of its own that reads it too, needs no limit and is slower with one.
+    OpenVINO has a oneDNN of its own that reads it too and is slower with it.
     """
     if _LIMIT in os.environ or not mkldnn.is_available():  # type: ignore[no-untyped-call]
         return
