@@ -50,8 +50,10 @@ def make_job(cluster: Cluster) -> dict[str, Any]:
         {"name": "edge", "profile": "cpu-edge", "threads": 1, **placed},
     ]
     job = make_digits_job("digits", targets=targets)
-    # In fp16, so that there is a loss scale, and long enough to be reported while it trains.
-    job["spec"]["stages"]["train"] = {"epochs": 40, "precision": {"dtype": "fp16"}}
+    # A trial lasts ten seconds on the fastest machine, two reports; fp16, so that it has a loss scale.
+    job["spec"]["model"] = {"entrypoint": "slow_network:build", "args": {"seconds": 0.25}}
+    train = {"epochs": 40, "batchSize": 2000, "precision": {"dtype": "fp16"}}
+    job["spec"]["stages"]["train"] = train
     return job
 
 

@@ -93,6 +93,16 @@ def test_f45_a_report_of_an_older_attempt_never_comes_back(job: WatchedJob) -> N
     assert job.status()["attempt"] == 2
 
 
+def test_a_map_that_had_entries_may_become_empty(job: WatchedJob) -> None:
+    budget = {"metric": "accuracy", "allowed": 0.02, "resolution": 0.001, "remaining": 0.02}
+    job.report(sequence=6, trials=TRIALS, budget={**budget, "spent": {"prune": 0.01}})
+    job.wait(lambda: job.status().get("budget", {}).get("spent") == {"prune": 0.01})
+    done = {**TRIALS, "summary": "4/4", "succeeded": 4}
+    job.report(sequence=7, trials=done, budget={**budget, "spent": {}})
+    job.wait(lambda: job.status()["trials"]["summary"] == "4/4")
+    assert not job.status()["budget"].get("spent")
+
+
 @pytest.mark.parametrize("time", ["1990-01-01T00:00:00Z", "2999-01-01T00:00:00Z", "yesterday"])
 def test_f45_the_time_of_a_report_changes_nothing(job: WatchedJob, time: str) -> None:
     job.report(sequence=6, time=time, trials={**TRIALS, "summary": "4/4", "succeeded": 4})

@@ -52,7 +52,8 @@ def report(job: WatchedJob, number: int) -> None:
 
 def read_turn(seen: Seen) -> str:
     """Return what of a status may be written at once: state, stage and conditions."""
-    status = json.loads(seen.body)["status"]
+    _, change = json.loads(seen.body)
+    status = change["value"]
     conditions = [(one["type"], one["status"], one["reason"]) for one in status["conditions"]]
     return json.dumps([status.get("state"), status.get("stage"), sorted(conditions)])
 

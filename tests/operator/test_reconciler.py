@@ -151,7 +151,9 @@ def test_f21_a_status_never_goes_to_a_job_that_was_made_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def scenario(stage: Stage) -> None:
-        stage.cluster.objects[OPTIMIZATION_JOB.path(*KEY)]["metadata"]["uid"] = "uid-of-the-new"
+        stored = stage.cluster.objects[OPTIMIZATION_JOB.path(*KEY)]
+        metadata = {**stored["metadata"], "uid": "uid-of-the-new"}
+        stage.cluster.add(OPTIMIZATION_JOB, {**stored, "metadata": metadata})
         assert await stage.reconcile() == 0.0
         assert stage.status() is None
         await stage.reconcile()

@@ -31,7 +31,7 @@ class Call:
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
-    body: Json | None
+    body: Any
 
     @property
     def is_write(self) -> bool:
@@ -102,6 +102,8 @@ class FakeCluster:
                 return web.json_response(self.objects[call.path])
             case "GET" if call.path.rpartition("/")[2] in _PLURALS:
                 return self._list(call)
+            case "PATCH" if call.path.endswith("/status"):
+                return self._replace_status(call)
             case "PATCH":
                 return self._apply(call)
             case "POST":
@@ -135,12 +137,12 @@ class FakeCluster:
         return web.json_response({"metadata": metadata, "items": items[start : start + limit]})
 
     def _apply(self, call: Call) -> web.Response:
-        path = call.path.removesuffix("/status")
+        path = call.path
         body = call.body or {}
         stored = self.objects.get(path)
         uid = body["metadata"].get("uid")
-        if stored is None and (uid or path != call.path):
-            return refuse(409 if uid else 404, "uid mismatch: no existing object was found")
+        if stored is None and uid:
+            return refuse(409, "uid mismatch: no existing object was found")
         if stored is None:
             name = body["metadata"]["name"]
             metadata = {**body["metadata"], "uid": f"uid-{name}"}
@@ -150,10 +152,21 @@ class FakeCluster:
             return web.json_response(stored, status=201)
         if uid and stored["metadata"]["uid"] != uid:
             return refuse(409, f"uid mismatch: {uid}")
-        version = stored["metadata"]["resourceVersion"]
-        if body["metadata"].get("resourceVersion", version) != version:
+        return self._store(path, {key: value for key, value in body.items() if key != "metadata"})
+
+    def _replace_status(self, call: Call) -> web.Response:
+        path = call.path.removesuffix("/status")
+        stored = self.objects.get(path)
+        if stored is None:
+            return refuse(404, f"{path} not found")
+        values = {change["path"]: change["value"] for change in call.body}
+        if values["/metadata/resourceVersion"] != stored["metadata"]["resourceVersion"]:
             return refuse(409, "the object has been modified")
-        merged = {**stored, **{key: value for key, value in body.items() if key != "metadata"}}
+        return self._store(path, {"status": values["/status"]})
+
+    def _store(self, path: str, fields: Json) -> web.Response:
+        stored = self.objects[path]
+        merged = {**stored, **fields}
         if merged != stored:
             merged["metadata"] = {**stored["metadata"], "resourceVersion": self._next_version()}
             self.objects[path] = merged

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from trimtab_api.events import EventReason
-from trimtab_api.v1alpha1.job import API_VERSION, KIND
+from trimtab_api.v1alpha1.job import KIND
 from trimtab_api.v1alpha1.status import Status
 from trimtab_operator.cluster.apply import Applier, describe_problem
 from trimtab_operator.cluster.cache import JobKey, WatchCache
@@ -184,25 +184,19 @@ class Reconciler:
         due = memory.status_written + self._pace.status
         if now < due and not _is_urgent(status, observed.job.previous):
             return due - now
-        meta = observed.job.meta
-        manifest = {
-            "apiVersion": API_VERSION,
-            "kind": KIND,
-            "metadata": {
-                "name": meta.name,
-                "namespace": observed.job.namespace,
-                "uid": meta.uid,
-                # What was computed from an old version must not replace what came after it.
-                "resourceVersion": meta.resource_version,
-            },
-            "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
-        }
+        key = JobKey(observed.job.namespace, observed.job.meta.name)
         try:
-            written = await self._client.apply_status(OPTIMIZATION_JOB, manifest)
+            written = await self._client.replace_status(
+                OPTIMIZATION_JOB,
+                *key,
+                # What was computed from an old version must not replace what came after it.
+                resource_version=observed.job.meta.resource_version,
+                status=status.model_dump(mode="json", by_alias=True, exclude_none=True),
+            )
         except NotFoundError:
             return None  # it was deleted meanwhile
         except ConflictError:
-            return await self._catch_up(JobKey(observed.job.namespace, meta.name))
+            return await self._catch_up(key)
         self._cache.put(OPTIMIZATION_JOB, written, is_written=True)
         memory.status_written = now
         return None

@@ -1,6 +1,7 @@
 """Requests are typed, sent once, and answered with typed errors."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -206,22 +207,30 @@ def test_f08_an_answer_that_never_comes_is_unavailable() -> None:
     asyncio.run(scenario())
 
 
-def test_status_goes_to_its_own_path_by_force_and_only_to_the_same_object() -> None:
+def test_status_goes_to_its_own_path_and_only_to_the_version_it_was_computed_from() -> None:
     async def scenario() -> Call:
         async with serve_cluster() as cluster, open_client(cluster) as client:
             stored = cluster.add(
                 OPTIMIZATION_JOB, {"metadata": {"name": "job", "namespace": "team"}}
             )
-            metadata = {"name": "job", "namespace": "team", "uid": stored["metadata"]["uid"]}
-            written = await client.apply_status(
-                OPTIMIZATION_JOB, {"metadata": metadata, "status": {"state": "Pending"}}
-            )
+
+            async def write(version: str) -> Mapping[str, Any]:
+                return await client.replace_status(
+                    OPTIMIZATION_JOB,
+                    "team",
+                    "job",
+                    resource_version=version,
+                    status={"state": "Pending"},
+                )
+
+            with pytest.raises(ConflictError):
+                await write("1")
+            written = await write(stored["metadata"]["resourceVersion"])
             assert written["status"] == {"state": "Pending"}
             return cluster.calls[-1]
 
     call = asyncio.run(scenario())
     assert call.path.endswith("/optimizationjobs/job/status")
-    assert call.query["force"] == "true"
 
 
 def test_f14_the_clock_follows_the_server_and_not_this_machine() -> None:

@@ -32,6 +32,7 @@ _UNAUTHORIZED = 401
 _CHUNK = 250
 _CLOCK_NOISE_SECONDS = 2.0
 _APPLY = "application/apply-patch+yaml"
+_REPLACE = "application/json-patch+json"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
@@ -159,25 +160,42 @@ class Client:
             headers={"Content-Type": _APPLY},
         )
 
-    async def apply_status(self, kind: ApiKind, manifest: Mapping[str, Any]) -> Json:
-        """Apply the whole status of an object of ours and return the object.
+    async def replace_status(
+        self,
+        kind: ApiKind,
+        namespace: str,
+        name: str,
+        *,
+        resource_version: str,
+        status: Mapping[str, Any],
+    ) -> Json:
+        """Replace the whole status of an object of ours and return the object.
 
-        No one else writes it, so what an older operator wrote is taken over. The uid inside the
-        manifest keeps it from an object of the same name that was made anew, the version from one
-        that has changed since.
+        No one else writes it. It is no server-side apply, which makes null of a map that loses its
+        last entry: no schema takes that.
+
+        Args:
+            kind: Of the object.
+            namespace: Of the object.
+            name: Of the object.
+            resource_version: What it must still have; an object made anew under the same name has
+                another one.
+            status: All of it.
 
         Raises:
-            ConflictError: Where the object is another one, or another version.
-            ClusterError: Where it was not applied.
+            NotFoundError: Where the object is gone.
+            ConflictError: Where it is another one, or another version.
+            ClusterError: Where it was not written.
         """
-        metadata = manifest["metadata"]
-        namespace, name = str(metadata["namespace"]), str(metadata["name"])
         return await self._send(
             Request("patch", f"{kind.resource}/status", namespace, name),
             "PATCH",
-            f"{kind.path(namespace, name)}/status?fieldManager={FIELD_MANAGER}&force=true",
-            body=dict(manifest),
-            headers={"Content-Type": _APPLY},
+            f"{kind.path(namespace, name)}/status?fieldManager={FIELD_MANAGER}",
+            body=[
+                {"op": "replace", "path": "/metadata/resourceVersion", "value": resource_version},
+                {"op": "add", "path": "/status", "value": dict(status)},
+            ],
+            headers={"Content-Type": _REPLACE},
         )
 
     async def create(self, kind: ApiKind, namespace: str, manifest: Mapping[str, Any]) -> Json:
@@ -230,7 +248,7 @@ class Client:
         method: str,
         path: str,
         *,
-        body: Json | None = None,
+        body: Json | list[Json] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Json:
         used = self._api
@@ -247,7 +265,7 @@ class Client:
         request: Request,
         method: str,
         path: str,
-        body: Json | None,
+        body: Json | list[Json] | None,
         headers: Mapping[str, str],
     ) -> _Answer:
         configuration = self._connection.configuration

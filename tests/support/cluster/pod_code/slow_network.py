@@ -17,7 +17,7 @@ class _Slow(nn.Module):
         super().__init__()
         self._seconds, self._megabytes = seconds, megabytes
         self._held: list[bytearray] = []
-        self._layers = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
+        self._layers = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         if self.training:
