@@ -51,8 +51,9 @@ def make_job(cluster: Cluster) -> dict[str, Any]:
     ]
     job = make_digits_job("digits", targets=targets)
     # A trial lasts ten seconds on the fastest machine, two reports; fp16, so that it has a loss scale.
-    job["spec"]["model"] = {"entrypoint": "slow_network:build", "args": {"seconds": 0.25}}
-    train = {"epochs": 40, "batchSize": 2000, "precision": {"dtype": "fp16"}}
+    slow = {"seconds": 0.04, "width": 128}
+    job["spec"]["model"] = {"entrypoint": "slow_network:build", "args": slow}
+    train = {"epochs": 40, "batchSize": 256, "precision": {"dtype": "fp16"}}
     job["spec"]["stages"]["train"] = train
     return job
 

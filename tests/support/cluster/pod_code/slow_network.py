@@ -13,11 +13,13 @@ __all__ = ["build"]
 
 
 class _Slow(nn.Module):
-    def __init__(self, seconds: float, megabytes: int) -> None:
+    def __init__(self, seconds: float, megabytes: int, width: int) -> None:
         super().__init__()
         self._seconds, self._megabytes = seconds, megabytes
         self._held: list[bytearray] = []
-        self._layers = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+        first, second = nn.Linear(64, width), nn.Linear(width, width)
+        last = nn.Linear(width, 10)
+        self._layers = nn.Sequential(nn.Flatten(), first, nn.ReLU(), second, nn.ReLU(), last)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         if self.training:
@@ -27,11 +29,12 @@ class _Slow(nn.Module):
         return scores
 
 
-def build(seconds: float, megabytes: int = 0) -> nn.Module:
+def build(seconds: float, megabytes: int = 0, width: int = 16) -> nn.Module:
     """Return a small network for the digits.
 
     Args:
         seconds: What a step of its training takes at least.
         megabytes: What a step of its training takes for good.
+        width: Of the hidden layers.
     """
-    return _Slow(seconds, megabytes)
+    return _Slow(seconds, megabytes, width)
