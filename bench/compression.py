@@ -27,7 +27,7 @@ from bench.contest import (
     loses_at_most,
     measure_costs,
 )
-from bench.measurement import Cell, Figure, Goal, Report, Sense, make_parser
+from bench.measurement import Cell, Figure, Goal, Report, Sense, make_parser, parse_with_data
 from bench.our_compression import (
     MAX_DROP,
     Plan,
@@ -53,7 +53,6 @@ __all__ = ["main"]
 _PRUNED = "Torch-Pruning 0.5, float"
 _PRUNED_BY_HAND = "Torch-Pruning 0.5, then U8S8 by hand"
 
-_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 _RIVAL_RATIO = 0.5
 _OPSET = 18
 _CALIBRATION_BATCH = 64
@@ -227,10 +226,9 @@ def add_pretrained(report: Report, settings: Settings) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
     parser = make_parser("A job of Trimtab beside compression by hand.")
-    parser.add_argument("--data", type=Path, default=_FASHION_MNIST, help="folder of IDX files")
     parser.add_argument("--models", nargs="+", metavar="NAME", help="only these networks")
     parser.add_argument("--epochs", type=int, help="epochs of the dense training")
-    options = parser.parse_args(arguments)
+    options = parse_with_data(parser, arguments)
     plans = plan_trainings(options.data, is_quick=options.quick)
     known = [*plans, _PRETRAINED]
     names = options.models or known

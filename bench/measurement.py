@@ -17,11 +17,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import assert_never
 
-__all__ = ["Cell", "Figure", "Goal", "Report", "Sense", "make_parser", "median"]
+__all__ = [
+    "Cell",
+    "Figure",
+    "Goal",
+    "Report",
+    "Sense",
+    "make_parser",
+    "median",
+    "parse_with_data",
+]
 
 Cell = str | int | float | None
 """None where nothing was measured, or the target was not reached."""
 
+_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 _CPU_INFO = Path("/proc/cpuinfo")
 _MEMORY_INFO = Path("/proc/meminfo")
 _KIB_PER_GIB = 2**20
@@ -203,6 +213,20 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="see that it works, in seconds")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there too")
     return parser
+
+
+def parse_with_data(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None
+) -> argparse.Namespace:
+    """Return the options with `data`, a folder of IDX files, which only quick runs do without."""
+    parser.add_argument("--data", type=Path, default=_FASHION_MNIST, help="folder of IDX files")
+    options = parser.parse_args(arguments)
+    if not options.quick and not options.data.is_dir():
+        parser.error(
+            f"--data must be a folder of IDX files but got {options.data}; `make data` installs"
+            " Fashion-MNIST"
+        )
+    return options
 
 
 def _read_command() -> str:

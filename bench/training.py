@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 from typing_extensions import override
 
-from bench.measurement import Cell, Figure, Goal, Report, Sense, make_parser
+from bench.measurement import Cell, Figure, Goal, Report, Sense, make_parser, parse_with_data
 from trimtab_api.v1alpha1.model import Dataset, Model
 from trimtab_api.v1alpha1.train import LearningRateSchedule, Optimizer, PrecisionDtype
 from trimtab_trainer.data._base import AbstractSplit, DataBundle
@@ -33,7 +33,6 @@ from trimtab_trainer.training.seeding import seed_everything
 __all__ = ["Settings", "main"]
 
 _ROOT = Path(__file__).parents[1]
-_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 _SEED = 1
 _WATCHED = 32
 """Samples evaluated after an epoch: few, so that its time is that of training."""
@@ -282,9 +281,8 @@ def add_half_precision(report: Report, data: DataBundle, settings: Settings) -> 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
     parser = make_parser("Training in dtype Auto beside fp32.")
-    parser.add_argument("--data", type=Path, default=_FASHION_MNIST, help="folder of IDX files")
     parser.add_argument("--repeats", type=int, help="timed epochs of each type")
-    options = parser.parse_args(arguments)
+    options = parse_with_data(parser, arguments)
     settings = _QUICK if options.quick else _FULL
     if options.repeats is not None:
         settings = replace(settings, repeats=options.repeats)

@@ -48,6 +48,7 @@ FP8, FP16, BF16, TF32, FP32, AUTO = (
         (AUTO, PLAIN, FP32, False),
         (AUTO, FP16_CPU, FP32, False),
         (AUTO, BF16_CPU, BF16, False),
+        (AUTO, Hardware("cpu", frozenset({"avx512_bf16", "amx_bf16"})), FP32, False),
         (AUTO, TURING, FP16, False),
         (AUTO, AMPERE, BF16, False),
     ],

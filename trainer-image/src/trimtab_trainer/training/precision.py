@@ -28,6 +28,8 @@ __all__ = [
 
 _CPU_INFO = Path("/proc/cpuinfo")
 _CPU_BF16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})  # x86, x86, arm64
+_CPU_AMX = frozenset({"amx_bf16"})
+"""Processors whose bf16 is fast by AMX alone, which PyTorch is kept off (decision 0021)."""
 _CPU_FP16 = frozenset({"avx512_fp16", "amx_fp16", "asimdhp"})  # x86, x86, arm64
 _AMPERE = (8, 0)
 """The first GPUs that multiply in bf16 and tf32."""
@@ -86,10 +88,10 @@ def resolve_precision(dtype: PrecisionDtype, hardware: Hardware) -> Precision:
     """Return the type to compute in.
 
     Auto is bf16 where the hardware multiplies in it, else fp16 on a GPU and fp32 on a CPU:
-    emulated types are slower than fp32.
+    emulated types are slower than fp32, and so is bf16 on a processor with AMX without AMX.
     """
     if dtype is PrecisionDtype.AUTO:
-        if _is_native(PrecisionDtype.BF16, hardware):
+        if _is_native(PrecisionDtype.BF16, hardware) and not _has_flag(hardware, _CPU_AMX):
             dtype = PrecisionDtype.BF16
         else:
             dtype = PrecisionDtype.FP32 if hardware.device == "cpu" else PrecisionDtype.FP16
