@@ -27,7 +27,16 @@ from bench.contest import (
     loses_at_most,
     measure_costs,
 )
-from bench.measurement import Cell, Figure, Goal, Report, Sense, make_parser, parse_with_data
+from bench.measurement import (
+    FASHION_MNIST,
+    Cell,
+    Figure,
+    Goal,
+    Report,
+    Sense,
+    make_parser,
+    require_data,
+)
 from bench.our_compression import (
     MAX_DROP,
     Plan,
@@ -226,14 +235,17 @@ def add_pretrained(report: Report, settings: Settings) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
     parser = make_parser("A job of Trimtab beside compression by hand.")
+    parser.add_argument("--data", type=Path, default=FASHION_MNIST, help="folder of IDX files")
     parser.add_argument("--models", nargs="+", metavar="NAME", help="only these networks")
     parser.add_argument("--epochs", type=int, help="epochs of the dense training")
-    options = parse_with_data(parser, arguments)
+    options = parser.parse_args(arguments)
     plans = plan_trainings(options.data, is_quick=options.quick)
     known = [*plans, _PRETRAINED]
     names = options.models or known
     if unknown := sorted(set(names) - set(known)):
         parser.error(f"--models must be among {', '.join(known)} but got {', '.join(unknown)}")
+    if not options.quick and set(names) != {_PRETRAINED}:
+        require_data(parser, options.data)
     if options.epochs is not None:
         plans = {name: replace(plan, epochs=options.epochs) for name, plan in plans.items()}
     report = Report("compression (P-07)", {"networks": ", ".join(names), "max drop": MAX_DROP})

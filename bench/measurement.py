@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import assert_never
 
 __all__ = [
+    "FASHION_MNIST",
     "Cell",
     "Figure",
     "Goal",
@@ -25,13 +26,14 @@ __all__ = [
     "Sense",
     "make_parser",
     "median",
-    "parse_with_data",
+    "require_data",
 ]
 
 Cell = str | int | float | None
 """None where nothing was measured, or the target was not reached."""
 
-_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+FASHION_MNIST = Path("trimtab-data/datasets/fashion-mnist")
+"""What `make data` fills, from the root of the project."""
 _CPU_INFO = Path("/proc/cpuinfo")
 _MEMORY_INFO = Path("/proc/meminfo")
 _KIB_PER_GIB = 2**20
@@ -215,18 +217,13 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def parse_with_data(
-    parser: argparse.ArgumentParser, arguments: Sequence[str] | None
-) -> argparse.Namespace:
-    """Return the options with `data`, a folder of IDX files, which only quick runs do without."""
-    parser.add_argument("--data", type=Path, default=_FASHION_MNIST, help="folder of IDX files")
-    options = parser.parse_args(arguments)
-    if not options.quick and not options.data.is_dir():
+def require_data(parser: argparse.ArgumentParser, folder: Path) -> None:
+    """End with a usage error where the folder of a `--data` option is none."""
+    if not folder.is_dir():
         parser.error(
-            f"--data must be a folder of IDX files but got {options.data}; `make data` installs"
-            " Fashion-MNIST"
+            f"--data must be a folder of IDX files but got {folder}; `make data` fills"
+            f" {FASHION_MNIST}"
         )
-    return options
 
 
 def _read_command() -> str:

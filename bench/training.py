@@ -17,7 +17,16 @@ from torch import nn
 from torch.nn import functional
 from typing_extensions import override
 
-from bench.measurement import Cell, Figure, Goal, Report, Sense, make_parser, parse_with_data
+from bench.measurement import (
+    FASHION_MNIST,
+    Cell,
+    Figure,
+    Goal,
+    Report,
+    Sense,
+    make_parser,
+    require_data,
+)
 from trimtab_api.v1alpha1.model import Dataset, Model
 from trimtab_api.v1alpha1.train import LearningRateSchedule, Optimizer, PrecisionDtype
 from trimtab_trainer.data._base import AbstractSplit, DataBundle
@@ -220,7 +229,7 @@ def measure_accuracy(
 
 def add_network(report: Report, network: Network, data: DataBundle, settings: Settings) -> None:
     """Measure a network and report it."""
-    # Where the hardware has no bf16, Auto is fp32 and there is nothing to gain.
+    # Where the hardware has no bf16, or AMX, Auto is fp32 and there is nothing to gain.
     is_faster = _resolve_auto() is not PrecisionDtype.FP32
     rows: list[dict[str, Cell]] = []
     for threads in settings.threads:
@@ -281,11 +290,14 @@ def add_half_precision(report: Report, data: DataBundle, settings: Settings) -> 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
     parser = make_parser("Training in dtype Auto beside fp32.")
+    parser.add_argument("--data", type=Path, default=FASHION_MNIST, help="folder of IDX files")
     parser.add_argument("--repeats", type=int, help="timed epochs of each type")
-    options = parse_with_data(parser, arguments)
+    options = parser.parse_args(arguments)
     settings = _QUICK if options.quick else _FULL
     if options.repeats is not None:
         settings = replace(settings, repeats=options.repeats)
+    if not options.quick:
+        require_data(parser, options.data)
     data = load_data(options.data, is_quick=options.quick)
     report = Report("training (P-06)", {**asdict(settings), "Auto is": str(_resolve_auto())})
     for network in _NETWORKS:

@@ -4,11 +4,12 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from bench import compression, training
 from source_tree import ROOT
 
 SLOW = [pytest.mark.slow]
@@ -45,6 +46,17 @@ def test_a_benchmark_runs_quickly_and_tells_what_it_found(
     numbers = list(list_numbers(found["tables"]))
     assert numbers
     assert all(map(math.isfinite, numbers))
+
+
+@pytest.mark.parametrize("main", [training.main, compression.main])
+def test_a_benchmark_without_its_data_says_what_brings_them(
+    main: Callable[[Sequence[str]], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["--data", str(tmp_path / "nowhere")])
+    told = capsys.readouterr().err
+    assert "--data must be a folder of IDX files" in told
+    assert "make data" in told
 
 
 def list_numbers(document: object) -> Iterator[float]:

@@ -1,7 +1,8 @@
 """A small API server over HTTP for tests of `trimtab_operator.cluster`: objects, versions, apply.
 
 It keeps what server-side apply promises as far as the operator relies on it: one owner per top
-field, uids as preconditions, growing versions. The real API server is the judge at tier A.
+field, uids as preconditions, growing versions; a status is replaced. The real API server is the
+judge at tier A.
 """
 
 import asyncio

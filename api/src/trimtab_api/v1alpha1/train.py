@@ -40,7 +40,7 @@ class PrecisionDtype(StrEnum):
     """The type that autocast computes in; master weights stay fp32."""
 
     AUTO = "Auto"
-    """bf16 where it makes training faster on the device, else fp16 on a GPU and fp32 on a CPU."""
+    """bf16 where the device computes in it, else fp16 on a GPU and fp32 on a CPU; fp32 with AMX."""
     FP32 = "fp32"
     """32 bits everywhere."""
     TF32 = "tf32"

@@ -87,8 +87,8 @@ class Precision:
 def resolve_precision(dtype: PrecisionDtype, hardware: Hardware) -> Precision:
     """Return the type to compute in.
 
-    Auto is bf16 where the hardware multiplies in it, else fp16 on a GPU and fp32 on a CPU:
-    emulated types are slower than fp32, and so is bf16 on a processor with AMX without AMX.
+    Auto is bf16 where the hardware multiplies in it, except on a processor with AMX, else fp16 on
+    a GPU and fp32 on a CPU: emulated types are slower than fp32, and so is bf16 without AMX there.
     """
     if dtype is PrecisionDtype.AUTO:
         if _is_native(PrecisionDtype.BF16, hardware) and not _has_flag(hardware, _CPU_AMX):
