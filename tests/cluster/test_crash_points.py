@@ -9,7 +9,7 @@ import pytest
 
 from cluster.access import Cluster
 from cluster.chaosproxy import ChaosProxy
-from cluster.crash_points import CrashPoint, Side, iterate_points, run_point, sample_points
+from cluster.crash_points import Sample, draw_samples, iterate_points, run_point, run_sample
 from cluster.fixtures import NamespaceMaker
 from cluster.job_scripts import SCRIPTS
 from cluster.operator_stage import Stage
@@ -30,19 +30,11 @@ def stage(ray_api_server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> 
         yield Stage(ray_api_server, proxy, operator)
 
 
-@pytest.mark.parametrize(
-    ("script", "share", "side"),
-    list(sample_points(SEED, SAMPLE)),
-    ids=lambda value: value if isinstance(value, str) else "",
-)
+@pytest.mark.parametrize("sample", draw_samples(SEED, SAMPLE), ids=str)
 def test_f01_a_killed_operator_goes_on_where_it_was(
-    stage: Stage, make_namespace: NamespaceMaker, script: str, share: float, side: Side
+    stage: Stage, make_namespace: NamespaceMaker, sample: Sample
 ) -> None:
-    reference = stage.prepare(script, make_namespace(stage.cluster))
-    point = CrashPoint(script, 1 + int(share * reference.writes), side)
-    sys.stdout.write(f"seed {SEED}: {point} of {reference.writes}\n")
-    outcome = run_point(stage, point, make_namespace(stage.cluster))
-    assert outcome.faults == ()
+    assert run_sample(stage, sample, lambda: make_namespace(stage.cluster)).faults == ()
 
 
 @pytest.mark.campaign

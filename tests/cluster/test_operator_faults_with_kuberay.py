@@ -1,14 +1,13 @@
 """The operator beside the real KubeRay: killed, or without an API server, while a Ray cluster runs."""
 
 import os
-import sys
 from collections.abc import Iterator
 
 import pytest
 
 from cluster.access import Cluster
 from cluster.chaosproxy import ChaosProxy
-from cluster.crash_points import CrashPoint, Side, run_point, sample_points
+from cluster.crash_points import Sample, draw_samples, run_sample
 from cluster.fixtures import NamespaceMaker
 from cluster.operator_stage import Stage
 from cluster.played_ray import PlayedRay
@@ -37,24 +36,11 @@ def stage(
         yield Stage(kuberay_server, proxy, operator, simulated_ray)
 
 
-@pytest.mark.parametrize(
-    ("script", "share", "side"),
-    list(sample_points(SEED, SAMPLE, SCRIPTS)),
-    ids=lambda value: value if isinstance(value, str) else "",
-)
+@pytest.mark.parametrize("sample", draw_samples(SEED, SAMPLE, SCRIPTS), ids=str)
 def test_f01_a_killed_operator_goes_on_where_it_was(
-    stage: Stage,
-    make_namespace: NamespaceMaker,
-    script: str,
-    share: float,
-    side: Side,
+    stage: Stage, make_namespace: NamespaceMaker, sample: Sample
 ) -> None:
-    reference = stage.prepare(script, make_namespace(stage.cluster))
-    point = CrashPoint(script, 1 + int(share * reference.writes), side)
-    sys.stdout.write(f"seed {SEED}: {point} of {reference.writes}\n")
-    outcome = run_point(stage, point, make_namespace(stage.cluster))
-    assert outcome.killed
-    assert outcome.faults == ()
+    assert run_sample(stage, sample, lambda: make_namespace(stage.cluster)).faults == ()
 
 
 def read_cluster(ray: PlayedRay) -> dict[str, str]:

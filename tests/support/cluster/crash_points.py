@@ -5,8 +5,9 @@ besides, no RayJob is made twice, and attempts are numbered as without the crash
 """
 
 import random
+import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -14,7 +15,16 @@ from cluster.faults import Fault, Loss, writes_in
 from cluster.job_scripts import SCRIPTS, JobGoneError, NotReachedError
 from cluster.operator_stage import Stage
 
-__all__ = ["CrashPoint", "Outcome", "Side", "iterate_points", "run_point", "sample_points"]
+__all__ = [
+    "CrashPoint",
+    "Outcome",
+    "Sample",
+    "Side",
+    "draw_samples",
+    "iterate_points",
+    "run_point",
+    "run_sample",
+]
 
 _LAST_WRITES, _BACK = 2.0, 60.0
 _DELETED_AT_THE_CRASH = "delete"
@@ -43,6 +53,25 @@ class CrashPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """A case that is drawn before it is known how many writes there are.
+
+    Attributes:
+        script: Which one.
+        share: How far into its writes it is hit, from 0 to 1.
+        side: When.
+    """
+
+    script: str
+    share: float
+    side: Side
+
+    def __str__(self) -> str:
+        """Return `edit-before-0.42`."""
+        return f"{self.script}-{self.side}-{self.share:.2f}"
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How a case went; it converged where there are no faults.
 
@@ -67,14 +96,36 @@ def iterate_points(writes: Mapping[str, int]) -> Iterator[CrashPoint]:
                 yield CrashPoint(script, number, side)
 
 
-def sample_points(
-    seed: int, count: int, scripts: Iterable[str] = SCRIPTS
-) -> Iterator[tuple[str, float, Side]]:
-    """Yield scripts in turn, each with how far into its writes it is hit, and on which side."""
+def draw_samples(seed: int, count: int, scripts: Iterable[str] = SCRIPTS) -> Iterator[Sample]:
+    """Yield cases of the scripts in turn."""
     chance = random.Random(seed)
     names = list(scripts)
     for index in range(count):
-        yield names[index % len(names)], chance.random(), chance.choice(list(Side))
+        yield Sample(names[index % len(names)], chance.random(), chance.choice(list(Side)))
+
+
+def run_sample(stage: Stage, sample: Sample, make_namespace: Callable[[], str]) -> Outcome:
+    """Run a case that was drawn, so that the operator is killed in it.
+
+    The number of a run's writes varies with what the operator happens to take together in one. Where
+    a run had fewer than the case needs, the next one is hit a write earlier.
+
+    Args:
+        stage: Where the script runs.
+        sample: The case.
+        make_namespace: Makes one for each run.
+
+    Raises:
+        AssertionError: No run wrote anything.
+    """
+    reference = stage.prepare(sample.script, make_namespace())
+    for number in range(1 + int(sample.share * reference.writes), 0, -1):
+        point = CrashPoint(sample.script, number, sample.side)
+        sys.stdout.write(f"{point} of {reference.writes}\n")
+        outcome = run_point(stage, point, make_namespace())
+        if outcome.killed or outcome.faults:
+            return outcome
+    raise AssertionError(f"{sample.script}: no run wrote anything")
 
 
 def run_point(stage: Stage, point: CrashPoint, namespace: str) -> Outcome:

@@ -90,6 +90,7 @@ class JobsByPhase:
             return
         self.end_driver(job)
         if phase == MEASURING:
-            job.wait(lambda: ("Job", f"{job.name}-t-pi") in job.children())
+            # No node has the board, so this is where it stays.
+            job.wait_for("Scheduled", "False/Unschedulable")
         else:
             job.wait_for("Complete", "True/Finished")
