@@ -30,7 +30,7 @@ def stage(ray_api_server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> 
         yield Stage(ray_api_server, proxy, operator)
 
 
-@pytest.mark.parametrize("sample", draw_samples(SEED, SAMPLE), ids=str)
+@pytest.mark.parametrize("sample", list(draw_samples(SEED, SAMPLE)), ids=str)
 def test_f01_a_killed_operator_goes_on_where_it_was(
     stage: Stage, make_namespace: NamespaceMaker, sample: Sample
 ) -> None:

@@ -36,7 +36,7 @@ def stage(
         yield Stage(kuberay_server, proxy, operator, simulated_ray)
 
 
-@pytest.mark.parametrize("sample", draw_samples(SEED, SAMPLE, SCRIPTS), ids=str)
+@pytest.mark.parametrize("sample", list(draw_samples(SEED, SAMPLE, SCRIPTS)), ids=str)
 def test_f01_a_killed_operator_goes_on_where_it_was(
     stage: Stage, make_namespace: NamespaceMaker, sample: Sample
 ) -> None:
