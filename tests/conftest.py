@@ -17,6 +17,9 @@ from typing_extensions import override
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from cluster.errors import MissingToolError
+from cluster.existing import given_kubeconfig
+from cluster.images import make_archives
 from cluster.programs import is_built, program
 
 _SERVERS = ("etcd", "kube-apiserver", "kubectl")
@@ -39,16 +42,22 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build the missing programs here, where no test's time limit counts."""
+    """Build the missing programs and images here, where no test's time limit counts."""
     markers = {mark.name for item in session.items for mark in item.iter_markers()}
     needed = {name for marker in NEEDED if marker in markers for name in NEEDED[marker]}
     missing = [name for name in sorted(needed) if not is_built(name)]
-    if missing and not session.config.option.collectonly:
-        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if session.config.option.collectonly:
+        return
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    try:
         for name in missing:
             if reporter is not None:
                 reporter.write_line(f"building {name}, once: minutes")
             program(name)
+        if "cluster_n" in markers and given_kubeconfig() is None:
+            make_archives()
+    except MissingToolError as error:
+        pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
 
 
 class GroupScheduling(LoadScopeScheduling):

@@ -14,7 +14,12 @@ import pytest
 
 from cluster.access import Cluster
 from cluster.api import Manifest
-from cluster.definitions import apply_definitions, own_definitions, remove_definitions
+from cluster.definitions import (
+    apply_definitions,
+    own_definitions,
+    remove_definitions,
+    wait_until_served,
+)
 from cluster.fixtures import NamespaceMaker
 from cluster.leftovers import list_objects
 from cluster.watched_job import make_job
@@ -176,6 +181,7 @@ def test_f23_definition_and_operator_can_be_upgraded_one_after_the_other(
     namespace = make_namespace(bare_server)
     run_release(bare_server, namespace, "install", RELEASE, str(write_old_chart(tmp_path)))
     assert "Age" not in list_columns(bare_server)
+    wait_until_served(bare_server.api, DEFINITION)
     bare_server.api.create(make_job(namespace))
 
     def upgrade_operator() -> None:

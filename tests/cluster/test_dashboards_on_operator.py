@@ -31,7 +31,7 @@ from dashboards import (
     list_variables,
 )
 from metrics_builder import make_full_report
-from operator_process import operator_behind
+from operator_process import PATIENT, operator_behind
 from trimtab_api.progress import OutcomeResult
 from trimtab_api.stages import STAGE_ORDER
 from trimtab_api.v1alpha1.conditions import FailedReason
@@ -106,7 +106,10 @@ def watched(ray_api_server: Cluster, tmp_path_factory: pytest.TempPathFactory) -
     metadata = {"name": namespace}
     api = ray_api_server.api
     api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
-    with ChaosProxy(ray_api_server) as proxy, operator_behind(proxy, folder) as operator:
+    with (
+        ChaosProxy(ray_api_server) as proxy,
+        operator_behind(proxy, folder, time_factor=PATIENT) as operator,
+    ):
         proxy.add(Fault(has_path("/status", "PATCH"), Answer(503), times=2))
         with running_prometheus(folder / "prometheus", operator.metrics_address, RULES) as server:
             start = time.time()
@@ -173,8 +176,12 @@ def test_what_went_wrong_raises_its_alerts_and_nothing_else(watched: Watched) ->
 
 
 def test_prometheus_scrapes_the_operator_without_an_error(watched: Watched) -> None:
+    def is_up() -> bool:
+        (target,) = watched.server.list_targets()
+        return (target["health"], target["lastError"]) == ("up", "")
+
+    assert wait_until(is_up, SECONDS), watched.server.list_targets()
     (target,) = watched.server.list_targets()
-    assert (target["health"], target["lastError"]) == ("up", "")
     assert target["labels"]["job"] == SCRAPE_JOB
 
 

@@ -13,7 +13,7 @@ from cluster.leftovers import list_leftovers
 from cluster.processes import wait_until
 from cluster.simulated_nodes import SimulatedNodes
 from cluster.simulated_ray import SimulatedRay
-from operator_process import OperatorProcess, running_operator
+from operator_process import PATIENT, OperatorProcess, running_operator
 
 pytestmark = pytest.mark.cluster_k
 
@@ -25,7 +25,7 @@ STORAGE = {"uri": "pvc://runs/all"}
 def operator(
     kuberay_server: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[OperatorProcess]:
-    with running_operator(kuberay_server, tmp_path_factory.mktemp("operator")) as operator:
+    with running_operator(kuberay_server, tmp_path_factory.mktemp("operator"), PATIENT) as operator:
         yield operator
     assert "Traceback" not in operator.read_log()
 

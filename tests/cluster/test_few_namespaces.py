@@ -60,9 +60,10 @@ def remove_namespace(place: Place, name: str) -> None:
     api = place.cluster.api
     api.delete_all("OptimizationJob", name)
     api.delete("Namespace", name)
-    api.delete("Role", place.role, name)
     namespace = api.get("Namespace", name)
     api.replace({**namespace, "spec": {"finalizers": []}}, "/finalize")
+    # Last, so that no watch is refused before the operator can know why.
+    api.delete("Role", place.role, name)
 
 
 def says(place: Place, *words: str) -> bool:

@@ -12,7 +12,7 @@ from cluster.processes import wait_until
 from cluster.simulated_nodes import SimulatedNodes
 from cluster.simulated_ray import SimulatedRay
 from cluster.watched_job import WatchedJob, make_job
-from operator_process import OperatorProcess, running_operator
+from operator_process import PATIENT, OperatorProcess, running_operator
 
 pytestmark = pytest.mark.cluster_k
 
@@ -23,7 +23,7 @@ SECONDS = 60.0
 def operator(
     kuberay_server: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[OperatorProcess]:
-    with running_operator(kuberay_server, tmp_path_factory.mktemp("operator")) as operator:
+    with running_operator(kuberay_server, tmp_path_factory.mktemp("operator"), PATIENT) as operator:
         yield operator
     assert "Traceback" not in operator.read_log()
 

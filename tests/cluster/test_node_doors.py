@@ -60,7 +60,7 @@ def answers(node_operator: Cluster, make_namespace: NamespaceMaker, trainer_imag
 
 
 @pytest.mark.cluster_n
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_f75_without_the_token_only_listed_doors_are_open(answers: Answers) -> None:
     refused = {door for door, status in answers.http.items() if status == 401}
     for path in ("/api/jobs/", "/api/version", "/nodes", "/api/v0/nodes", "/api/v0/tasks"):

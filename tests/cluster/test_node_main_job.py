@@ -34,7 +34,7 @@ from trimtab_api.v1alpha1.model import Dataset
 from trimtab_cli.__main__ import app
 from trimtab_trainer.data.catalog import load_dataset
 
-pytestmark = [pytest.mark.cluster_n, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster_n, pytest.mark.timeout(900)]
 
 NODE_LABEL = "kubernetes.io/hostname"
 STAGES = ["search", "train", "prune", "quantize", "export", "benchmark"]
@@ -91,7 +91,8 @@ def check_what_kubectl_shows(job: NodeJob) -> None:
     assert header.split()[:5] == ["NAME", "STATE", "STAGE", "TRIALS", "BEST"]
     assert row.split()[:4] == ["digits", "Complete", "benchmark", "4/4"]
     told = {"Accepted", "ClusterCreated", "StageStarted", "NewBest", "StageSucceeded", "Completed"}
-    assert told <= job.events()
+    for reason in told:
+        job.wait_for_event(reason)
 
 
 def fetch(job: NodeJob, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

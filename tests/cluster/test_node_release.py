@@ -11,14 +11,14 @@ from cluster.audit_log import audit_log, list_calls_of
 from cluster.claims import make_claim
 from cluster.fixtures import NamespaceMaker
 from cluster.installation import image_values, remove_operator
-from cluster.leftovers import list_leftovers, list_objects
+from cluster.leftovers import is_furnished, list_leftovers, list_objects
 from cluster.node_jobs import RESOURCE, NodeJob, make_slow_job
 from cluster.processes import wait_until
 from helm_chart import CHART, NAMESPACE, RELEASE, run_helm
 
 pytestmark = [pytest.mark.cluster_n, pytest.mark.timeout(900)]
 
-SECONDS = 60.0
+SECONDS = 180.0
 OPERATOR = f"{RELEASE}-operator"
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{OPERATOR}"
 LABELS = f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component=operator"
@@ -106,10 +106,14 @@ def test_f20_f22_a_release_lives_beside_a_job_and_leaves_only_its_definition(
     make_claim(cluster, namespace, "runs")
     log = audit_log(cluster.folder)
     seen = log.stat().st_size if log.exists() else 0
+    assert wait_until(lambda: all(is_furnished(cluster, one) for one in (namespace, NAMESPACE)), 60)
     before = list_objects(cluster)
     release.install()
     assert "Phase:          Succeeded" in release.helm("test")
-    job = NodeJob.apply(cluster, namespace, make_slow_job("slow"))
+    manifest = make_slow_job("slow")
+    # It outlives all that is done here, and is deleted while it runs.
+    manifest["spec"]["stages"]["search"]["numTrials"] = 60
+    job = NodeJob.apply(cluster, namespace, manifest)
     job.wait(lambda: job.is_training(0, epoch=1), "training of trial 0")
     running, first = read_running(job), release.find_pod()
     changes = "logLevel=DEBUG,resources.requests.memory=200Mi"
@@ -127,7 +131,7 @@ def test_f20_f22_a_release_lives_beside_a_job_and_leaves_only_its_definition(
     assert "ChildRestored" not in job.events()
     assert list_refused(cluster, seen) == []
     # In the order of the manual.
-    job.kubectl("delete", RESOURCE, "--all", "--timeout=60s")
+    job.kubectl("delete", RESOURCE, "--all", f"--timeout={SECONDS:.0f}s")
     assert wait_until(lambda: list_leftovers(cluster, namespace) == [], SECONDS), list_leftovers(
         cluster, namespace
     )

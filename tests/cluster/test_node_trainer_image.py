@@ -6,6 +6,7 @@ import pytest
 
 from cluster.access import Cluster
 from cluster.fixtures import NamespaceMaker
+from cluster.leftovers import is_furnished
 from cluster.processes import wait_until
 
 pytestmark = [pytest.mark.cluster_n, pytest.mark.timeout(600)]
@@ -59,7 +60,7 @@ def test_f76_the_image_has_the_trainer_and_no_rights(
     }
     metadata = {"name": "look", "namespace": namespace}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
-    assert wait_until(lambda: has_account(node_server, namespace), 60)
+    assert wait_until(lambda: is_furnished(node_server, namespace), 60)
     node_server.api.create(pod)
 
     def is_over() -> bool:
@@ -77,8 +78,3 @@ def test_f76_the_image_has_the_trainer_and_no_rights(
         "programs": [True, True, True, True],
         "help": 0,
     }
-
-
-def has_account(cluster: Cluster, namespace: str) -> bool:
-    """Return whether pods of a namespace can be made."""
-    return cluster.api.find("ServiceAccount", "default", namespace) is not None

@@ -11,20 +11,14 @@ from cluster.claims import make_claim
 from cluster.fixtures import NamespaceMaker
 from cluster.installation import configure_operator
 from cluster.kuberay import stopped_kuberay
-from cluster.node_jobs import NodeJob, make_slow_job
+from cluster.node_jobs import DRIVER, TRIAL, NodeJob, make_slow_job
 from cluster.processes import wait_until
 
-pytestmark = [pytest.mark.cluster_n, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster_n, pytest.mark.timeout(900)]
 
 FINALIZER = "ray.io/rayjob-finalizer"
 MANY = 60
 """Trials of ten seconds each: more than the first attempt can finish before the second begins."""
-FIND = """
-import pathlib
-for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
-    if path.read_bytes().endswith(b"trimtab_trainer\\0drive\\0"):
-        print(path.parent.name)
-"""
 
 
 @pytest.fixture
@@ -40,9 +34,13 @@ def orphan(job: NodeJob, rayjob: str) -> None:
     api, namespace = job.cluster.api, job.namespace
     with stopped_kuberay(job.cluster):
         api.delete("RayJob", rayjob, namespace, propagationPolicy="Orphan")
-        kept = api.get("RayJob", rayjob, namespace)["metadata"]["finalizers"]
-        left = [name for name in kept if name != FINALIZER]
-        api.patch("RayJob", rayjob, {"metadata": {"finalizers": left}}, namespace)
+
+        def is_orphaned() -> bool:
+            kept = api.get("RayJob", rayjob, namespace)["metadata"]["finalizers"]
+            return bool(kept == [FINALIZER])
+
+        assert wait_until(is_orphaned, 60)
+        api.patch("RayJob", rayjob, {"metadata": {"finalizers": []}}, namespace)
         assert wait_until(lambda: api.find("RayJob", rayjob, namespace) is None, 60)
 
 
@@ -60,17 +58,16 @@ def test_f42_a_driver_that_lives_on_beside_the_next_attempt_is_kept_out(
     manifest["spec"]["stages"]["search"]["numTrials"] = MANY
     job = NodeJob.apply(hasty_operator, namespace, manifest)
     job.wait(lambda: job.is_training(1, epoch=4), "training of trial 1")
-    (head,) = job.pods("head")
+    head, worker = (pod["metadata"]["name"] for pod in job.pods("head") + job.pods("worker"))
 
     def is_driving() -> bool:
-        name = head["metadata"]["name"]
-        return bool(job.kubectl("exec", name, "-c", "ray-head", "--", "python", "-c", FIND).split())
+        return bool(job.list_processes(head, DRIVER))
 
     orphan(job, "twice-a1")
     job.wait(lambda: job.status().get("attempt") == 2, "second attempt")
     assert is_driving()
     job.wait(lambda: job.progress().get("attempt") == 2, "report of the second attempt")
-    assert wait_until(lambda: not is_driving(), 60)
+    assert wait_until(lambda: not is_driving() and not job.list_processes(worker, TRIAL), 60)
     assert "outcome" not in job.progress()
     if claim is not None:
         root = claim / "all" / namespace / "twice" / job.read()["metadata"]["uid"]

@@ -104,10 +104,15 @@ def test_f05_an_api_server_that_is_away_ends_nothing(
     stage.start_outage()
     stage.cluster.api.create(make_job(late.namespace))
     asked = len(stage.proxy.requests)
-    assert wait_until(lambda: len(stage.proxy.requests) > asked + 20, SECONDS)
+    assert ray.wait(lambda: len(stage.proxy.requests) > asked + 20, SECONDS)
     assert not late.read_children()
     stage.proxy.heal()
-    assert late.wait(lambda: late.read_status().get("state") == "Running", SECONDS)
+
+    def is_running() -> bool:
+        ray.play()
+        return late.read_status().get("state") == "Running"
+
+    assert late.wait(is_running, SECONDS)
     after = stage.cluster.api.get("RayJob", "digits-a1", ray.namespace)["metadata"]
     assert (after["uid"], after["generation"]) == (before["uid"], before["generation"])
     assert ray.read_status()["attempt"] == 1

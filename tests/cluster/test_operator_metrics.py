@@ -24,6 +24,7 @@ SECONDS = 90.0
 JOBS = 42
 TARGETS = [f"target-{index}" for index in range(8)]
 SCRAPES = 96
+STATE = "trimtab_job_state"
 CHANGING = ("trimtab_job_report_age_seconds", "trimtab_result_metric")
 """What ages by itself, and what is told once the job ended."""
 
@@ -93,7 +94,9 @@ def of(values: Values, job: WatchedJob) -> Values:
 
 
 def is_told(values: Values, job: WatchedJob) -> bool:
-    return any(name == "trimtab_pareto_hypervolume" for name, _ in of(values, job))
+    own = of(values, job)
+    states = {dict(labels)["state"] for (name, labels), on in own.items() if name == STATE and on}
+    return states == {"Running"} and any(name == "trimtab_pareto_hypervolume" for name, _ in own)
 
 
 def lasting(values: Values) -> Values:

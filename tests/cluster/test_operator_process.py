@@ -10,6 +10,7 @@ from cluster.access import Cluster
 from cluster.definitions import apply_definitions, kuberay_definitions, remove_definitions
 from cluster.fixtures import NamespaceMaker
 from cluster.processes import wait_until
+from cluster.watched_job import WatchedJob
 from operator_process import OperatorProcess, running_operator
 
 pytestmark = [pytest.mark.cluster_a, pytest.mark.slow]
@@ -107,6 +108,8 @@ def test_f04_a_job_becomes_its_children_and_a_status_and_then_nothing_is_written
     job = server.api.get("OptimizationJob", "digits", namespace)
     assert job["status"]["attempt"] == 1
     assert job["status"]["state"] == "Starting"
+    for reason in ("Accepted", "ClusterCreated"):
+        WatchedJob(server, namespace).wait_for_events(reason)
     versions = read_versions(server, namespace)
     rounds = operator.read_log().count("\n")
     # Several resyncs later everything is as it was.

@@ -29,6 +29,7 @@ def job(
     job = WatchedJob.create(ray_api_server, make_job(namespace, backoffLimit=0))
     job.wait_for_attempt(1)
     job.play_start()
+    job.report(sequence=1)
     job.wait_for("ClusterReady", "True/WorkersReady")
     return job
 
@@ -80,6 +81,8 @@ def test_f16_a_field_that_another_manager_owns_is_named_and_stays_his(
     job.wait(lambda: count_tries(operator, job) > tries + 2)
     found = job.cluster.api.get(kind, name, job.namespace)
     assert found["metadata"]["resourceVersion"] == taken["metadata"]["resourceVersion"]
+    # A driver that told nothing meanwhile would be the next trouble.
+    job.report(sequence=2)
     job.cluster.api.apply(bare, "gitops")
     job.wait_for("Degraded", "False/Recovered")
     assert read_uid(job, "RayJob", "digits-a1") == rayjob

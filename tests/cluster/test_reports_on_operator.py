@@ -1,5 +1,6 @@
 """The operator process counts a report once, never goes backwards, and gives up a silent driver."""
 
+import itertools
 import json
 from collections.abc import Iterator
 
@@ -8,13 +9,24 @@ import pytest
 from cluster.access import Cluster
 from cluster.fixtures import NamespaceMaker
 from cluster.watched_job import WatchedJob, make_job
-from operator_process import OperatorProcess
+from operator_process import HASTY, OperatorProcess, running_operator
 
 pytestmark = [pytest.mark.cluster_a, pytest.mark.slow]
 
 TRIALS = {"summary": "3/4", "total": 4, "succeeded": 3}
 OLD_TRIALS = {"summary": "1/4", "total": 4, "succeeded": 1}
 MEGABYTE = "x" * (2**20 - 1000)
+
+
+@pytest.fixture(scope="module")
+def operator(
+    ray_api_server: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OperatorProcess]:
+    """One that does not call drivers silent which report now and then."""
+    folder = tmp_path_factory.mktemp("operator")
+    with running_operator(ray_api_server, folder, 2 * HASTY) as operator:
+        yield operator
+    assert "Traceback" not in operator.read_log()
 
 
 @pytest.fixture
@@ -128,8 +140,13 @@ def hasty(operator: OperatorProcess) -> Iterator[OperatorProcess]:
 @pytest.mark.usefixtures("hasty")
 def test_f47_a_silent_driver_is_called_stalled_and_then_replaced(job: WatchedJob) -> None:
     job.wait_for("Degraded", "True/DriverStalled")
-    job.report(sequence=6, trials=TRIALS)
-    job.wait_for("Degraded", "False/Recovered")
+    sequence = itertools.count(6)
+
+    def is_recovered() -> bool:
+        job.report(sequence=next(sequence), trials=TRIALS)
+        return job.said("Degraded") == "False/Recovered"
+
+    job.wait(is_recovered)
     job.wait_for("Degraded", "True/DriverStalled")
     job.wait_for_attempt(2)
     # Nobody is KubeRay here, and its silence would degrade the job again.

@@ -11,6 +11,8 @@ from cluster.simulated_ray import SimulatedRay
 
 pytestmark = pytest.mark.cluster_k
 
+SECONDS = 60.0
+
 
 def has_ready_cluster(server: Cluster, namespace: str) -> bool:
     clusters = server.api.list("RayCluster", namespace)
@@ -24,11 +26,11 @@ def test_a_ray_job_gets_its_cluster_and_leaves_nothing(
     namespace = make_namespace(kuberay_server, {"pod-security.kubernetes.io/enforce": "restricted"})
     job = make_ray_job("hand", namespace, workers=2, worker_limits={"nvidia.com/gpu": "1"})
     api.create(job)
-    assert wait_until(lambda: has_ready_cluster(kuberay_server, namespace), 30)
+    assert wait_until(lambda: has_ready_cluster(kuberay_server, namespace), SECONDS)
     pods = api.list("Pod", namespace, "ray.io/node-type=worker")
     assert [pod["spec"]["nodeName"] for pod in pods] == ["gpu-1", "gpu-1"]
     api.delete("RayJob", "hand", namespace)
-    assert wait_until(lambda: not api.list("Pod", namespace), 30)
+    assert wait_until(lambda: not api.list("Pod", namespace), SECONDS)
     assert not api.list("RayCluster", namespace)
 
 
@@ -49,7 +51,7 @@ def test_a_ray_job_ends_as_its_entrypoint_does(
         status = kuberay_server.api.get("RayJob", "hand", namespace)["status"]
         return str(status.get("jobDeploymentStatus"))
 
-    assert wait_until(lambda: read_end() == ends, 30), read_end()
+    assert wait_until(lambda: read_end() == ends, SECONDS), read_end()
 
 
 def test_a_pod_that_fits_nowhere_says_so(
@@ -64,7 +66,7 @@ def test_a_pod_that_fits_nowhere_says_so(
         conditions = [entry for pod in pods for entry in pod["status"].get("conditions", ())]
         return any(entry.get("reason") == "Unschedulable" for entry in conditions)
 
-    assert wait_until(is_unschedulable, 30)
+    assert wait_until(is_unschedulable, SECONDS)
 
 
 def test_a_lost_node_takes_its_pods_along(
@@ -77,7 +79,7 @@ def test_a_lost_node_takes_its_pods_along(
     job = make_ray_job("mourning", namespace, worker_limits={"nvidia.com/gpu": "32"})
     kuberay_server.api.create(job)
     workers = "ray.io/node-type=worker"
-    assert wait_until(lambda: has_ready_cluster(kuberay_server, namespace), 30)
+    assert wait_until(lambda: has_ready_cluster(kuberay_server, namespace), SECONDS)
     before = [one["metadata"]["uid"] for one in kuberay_server.api.list("Pod", namespace, workers)]
     simulated_nodes.set_ready("lost", ready=False)
 
@@ -85,4 +87,4 @@ def test_a_lost_node_takes_its_pods_along(
         pods = kuberay_server.api.list("Pod", namespace, workers)
         return bool(pods) and all(pod["metadata"]["uid"] not in before for pod in pods)
 
-    assert wait_until(is_replaced, 30)
+    assert wait_until(is_replaced, SECONDS)

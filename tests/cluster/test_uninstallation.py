@@ -13,7 +13,7 @@ from cluster.leftovers import list_leftovers
 from cluster.processes import wait_until
 from cluster.simulated_nodes import SimulatedNodes
 from cluster.simulated_ray import SimulatedRay
-from operator_process import OperatorProcess, running_operator
+from operator_process import PATIENT, OperatorProcess, running_operator
 
 pytestmark = pytest.mark.cluster_k
 
@@ -25,7 +25,7 @@ DEFINITION = "optimizationjobs.trimtab.dev"
 @pytest.fixture
 def operator(kuberay_server: Cluster, tmp_path: Path) -> Iterator[OperatorProcess]:
     """An operator of one test; what the test uninstalls is there again afterwards."""
-    with running_operator(kuberay_server, tmp_path) as operator:
+    with running_operator(kuberay_server, tmp_path, PATIENT) as operator:
         yield operator
     apply_definitions(kuberay_server.api, own_definitions())
 

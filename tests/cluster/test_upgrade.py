@@ -16,7 +16,7 @@ from cluster.job_phases import MEASURING, PENDING, RUNNING, STARTING, JobsByPhas
 from cluster.simulated_nodes import SimulatedNodes
 from cluster.simulated_ray import SimulatedRay
 from cluster.watched_job import WatchedJob
-from operator_process import OperatorProcess, install_rights
+from operator_process import PATIENT, OperatorProcess, install_rights
 from previous_release import (
     PREVIOUS,
     HistoryMissingError,
@@ -27,8 +27,6 @@ from source_tree import ROOT
 
 pytestmark = [pytest.mark.cluster_k, pytest.mark.timeout(600)]
 
-PATIENT = 0.2
-"""A driver may be silent for longer than an operator takes to start."""
 MADE = (PENDING, STARTING, RUNNING, MEASURING)
 LATER = "laterField"
 """A field of a definition that is newer than both operators."""
@@ -136,6 +134,7 @@ def test_f22_f23_running_jobs_outlive_an_upgrade_and_its_rollback(
     previous.install_definition()
     previous.start_operator()
     made = jobs.make(MADE)
+    is_followed(made[RUNNING], 4)
     lasting = read_lasting(jobs, made)
     assert {f"RayJob {name}-a1" for name in (STARTING, RUNNING)} <= lasting.keys()
 

@@ -21,6 +21,8 @@ from cluster.processes import dies_with_parent, find_free_ports, wait_until
 from trimtab_codegen.deploy import build_operator_manifests
 
 __all__ = [
+    "HASTY",
+    "PATIENT",
     "OperatorProcess",
     "install_rights",
     "operator_behind",
@@ -28,6 +30,9 @@ __all__ = [
     "running_operator",
 ]
 
+HASTY, PATIENT = 0.05, 0.2
+"""Factors of the operator's times: a driver that tells nothing is stalled after 6 or 24 s, KubeRay is
+missing after 3 or 12 s. Patience is for tests whose drivers report once, and do more than wait."""
 _NAMESPACE, _ACCOUNT = "trimtab-system", "trimtab-operator"
 _SECONDS = 40.0
 
@@ -60,7 +65,7 @@ class OperatorProcess:
 
     kubeconfig: Path
     log: Path
-    time_factor: float = 0.05
+    time_factor: float = HASTY
     settings: Mapping[str, str] = field(default_factory=dict)
     module: str = "trimtab_operator"
     _process: subprocess.Popen[bytes] | None = None
@@ -148,11 +153,12 @@ class OperatorProcess:
 
 
 @contextmanager
-def running_operator(cluster: Cluster, folder: Path, **settings: str) -> Iterator[OperatorProcess]:
+def running_operator(
+    cluster: Cluster, folder: Path, time_factor: float = HASTY, **settings: str
+) -> Iterator[OperatorProcess]:
     """Run the operator for as long as the context is open."""
-    operator = OperatorProcess(
-        kubeconfig=install_rights(cluster), log=folder / "operator.log", settings=settings
-    )
+    kubeconfig, log = install_rights(cluster), folder / "operator.log"
+    operator = OperatorProcess(kubeconfig, log, time_factor, settings)
     operator.start()
     try:
         yield operator
@@ -162,12 +168,16 @@ def running_operator(cluster: Cluster, folder: Path, **settings: str) -> Iterato
 
 @contextmanager
 def operator_behind(
-    proxy: ChaosProxy, folder: Path, name: str = "operator", **settings: str
+    proxy: ChaosProxy,
+    folder: Path,
+    name: str = "operator",
+    time_factor: float = HASTY,
+    **settings: str,
 ) -> Iterator[OperatorProcess]:
     """Run an operator whose requests go through a proxy, for as long as the context is open."""
     token = read_token(install_rights(proxy.cluster))
     kubeconfig = proxy.kubeconfig(folder / f"{name}.kubeconfig", token)
-    operator = OperatorProcess(kubeconfig, folder / f"{name}.log", settings=settings)
+    operator = OperatorProcess(kubeconfig, folder / f"{name}.log", time_factor, settings)
     operator.start()
     try:
         yield operator

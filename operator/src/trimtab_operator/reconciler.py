@@ -198,7 +198,7 @@ class Reconciler:
         except ConflictError:
             return await self._catch_up(key)
         self._cache.put(OPTIMIZATION_JOB, written, is_written=True)
-        memory.status_written = now
+        memory.status_written = self._monotonic()
         return None
 
     async def _catch_up(self, key: JobKey) -> float | None:

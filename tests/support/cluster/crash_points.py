@@ -131,9 +131,10 @@ def run_sample(stage: Stage, sample: Sample, make_namespace: Callable[[], str]) 
 def run_point(stage: Stage, point: CrashPoint, namespace: str) -> Outcome:
     """Run a case in a namespace of its own; its script must be prepared."""
     ray = stage.play(namespace)
-    back = threading.Event()
+    begun, back = threading.Event(), threading.Event()
 
     def crash() -> None:
+        begun.set()
         stage.operator.kill()
         if point.script == _DELETED_AT_THE_CRASH:
             ray.delete_job()
@@ -152,11 +153,13 @@ def run_point(stage: Stage, point: CrashPoint, namespace: str) -> Outcome:
     except NotReachedError as error:
         faults.append(str(error))
     # The last writes of a script come after its end, or not at all.
-    killed = ray.wait(lambda: stage.proxy.count_writes(chosen) >= point.number, _LAST_WRITES)
+    reached = ray.wait(lambda: stage.proxy.count_writes(chosen) >= point.number, _LAST_WRITES)
+    stage.proxy.heal()
+    # One that came just before the proxy was healed is hit all the same.
+    killed = reached or begun.wait(_LAST_WRITES)
     if killed and not back.wait(_BACK):
         faults.append(f"the operator did not come back: {stage.operator.read_log()[-500:]}")
     faults += stage.find_differences(point.script, ray)
-    stage.proxy.heal()
     ray.delete_job()
     ray.play()
     return Outcome(killed, tuple(faults))

@@ -21,6 +21,7 @@ __all__ = [
     "monitoring_definitions",
     "own_definitions",
     "remove_definitions",
+    "wait_until_served",
 ]
 
 _ROOT = Path(__file__).parents[3]
@@ -57,9 +58,17 @@ def apply_definitions(api: Api, definitions: Iterable[Path]) -> None:
     """
     applied = [_apply(api, path) for path in definitions]
     for definition in applied:
-        name = definition["metadata"]["name"]
-        if not wait_until(_Served(api, definition), _SECONDS):
-            raise ClusterStartError(f"objects of {name} are not served after {_SECONDS} s")
+        _wait_until_served(api, definition)
+
+
+def wait_until_served(api: Api, name: str) -> None:
+    """Wait until objects of a definition can be made that somebody has applied.
+
+    Raises:
+        ApiRefusedError: It is not there.
+        ClusterStartError: Its objects are not served in time.
+    """
+    _wait_until_served(api, api.get("CustomResourceDefinition", name))
 
 
 def remove_definitions(api: Api, definitions: Iterable[Path]) -> None:
@@ -74,6 +83,12 @@ def remove_definitions(api: Api, definitions: Iterable[Path]) -> None:
     for name in names:
         if not wait_until(_Gone(api, name), _SECONDS):
             raise ClusterStartError(f"the definition {name} is still there after {_SECONDS} s")
+
+
+def _wait_until_served(api: Api, definition: Manifest) -> None:
+    if not wait_until(_Served(api, definition), _SECONDS):
+        name = definition["metadata"]["name"]
+        raise ClusterStartError(f"objects of {name} are not served after {_SECONDS} s")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ def read_final(ray: PlayedRay) -> Final:
     job = ray.cluster.api.find("OptimizationJob", ray.job, ray.namespace)
     found = {f"{kind}/{name}": child for (kind, name), child in ray.read_children().items()}
     if job is not None:
-        found["OptimizationJob"] = job
+        found["OptimizationJob"] = _forget_trouble(job)
     if ray.heads is not None:
         _forget_cluster(found)
     uid = job["metadata"]["uid"] if job else ""
@@ -48,6 +48,16 @@ def _forget_cluster(found: dict[str, Manifest]) -> None:
     for key in [key for key in found if key.startswith("RayJob/")]:
         del found[key]
     found.get("OptimizationJob", {}).get("status", {}).pop("cluster", None)
+
+
+def _forget_trouble(job: Manifest) -> Manifest:
+    """Drop the trouble that is over: on a slow machine somebody is called late who is not."""
+    status = dict(job.get("status", {}))
+    over = ("Degraded", "False")
+    if "conditions" in status:
+        told = status["conditions"]
+        status["conditions"] = [one for one in told if (one["type"], one["status"]) != over]
+    return {**job, "status": status}
 
 
 def _normalize(document: Manifest, namespace: str, uid: str) -> str:

@@ -13,7 +13,8 @@ from cluster.access import Cluster
 from cluster.api import Api
 from cluster.control_plane import ControlPlane
 from cluster.definitions import apply_definitions, kuberay_definitions
-from cluster.processes import find_free_ports
+from cluster.errors import ClusterStartError
+from cluster.processes import find_free_ports, wait_until
 from cluster.programs import module_folder, program
 from helm_chart import run_helm
 
@@ -83,13 +84,19 @@ def install_kuberay(cluster: Cluster, image: str) -> None:
 
 @contextmanager
 def stopped_kuberay(cluster: Cluster) -> Iterator[None]:
-    """Keep KubeRay's operator of tier N from running for a while; its Ray clusters go on."""
-    (found,) = cluster.api.list("Deployment", labels="app.kubernetes.io/name=kuberay-operator")
+    """Keep KubeRay's operator of tier N from running for a while; its Ray clusters go on.
+
+    Raises:
+        ClusterStartError: It goes on as well.
+    """
+    labels = "app.kubernetes.io/name=kuberay-operator"
+    (found,) = cluster.api.list("Deployment", labels=labels)
     metadata = found["metadata"]
     deployment = ("-n", metadata["namespace"], f"deployment/{metadata['name']}")
     cluster.kubectl("scale", *deployment, "--replicas=0")
     try:
-        cluster.kubectl("rollout", "status", *deployment, "--timeout=60s")
+        if not wait_until(lambda: cluster.api.list("Pod", labels=labels) == [], _SECONDS):
+            raise ClusterStartError("KubeRay's pod does not end")
         yield
     finally:
         cluster.kubectl("scale", *deployment, "--replicas=1")

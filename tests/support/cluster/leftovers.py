@@ -2,7 +2,7 @@
 
 from cluster.access import Cluster
 
-__all__ = ["list_leftovers", "list_objects"]
+__all__ = ["is_furnished", "list_leftovers", "list_objects"]
 
 _KINDS = (
     "RayJob",
@@ -42,6 +42,12 @@ def list_leftovers(cluster: Cluster, namespace: str) -> list[str]:
         for one in cluster.api.list(kind, namespace)
     ]
     return [name for name in found if name not in _ALWAYS_THERE]
+
+
+def is_furnished(cluster: Cluster, namespace: str) -> bool:
+    """Return whether a new namespace has all that Kubernetes puts into each, so pods can be made."""
+    kinds = (name.split() for name in _ALWAYS_THERE)
+    return all(cluster.api.find(kind, name, namespace) is not None for kind, name in kinds)
 
 
 def list_objects(cluster: Cluster) -> set[tuple[str, str]]:

@@ -13,12 +13,24 @@ from cluster.access import Cluster
 from cluster.api import Manifest
 from cluster.processes import wait_until
 
-__all__ = ["RESOURCE", "NodeJob", "make_digits_job", "make_slow_job"]
+__all__ = ["DRIVER", "RESOURCE", "TRIAL", "NodeJob", "make_digits_job", "make_slow_job"]
 
 KIND = "OptimizationJob"
 RESOURCE = "optimizationjobs.trimtab.dev"
 _SECONDS = 300.0
+_EVENT_SECONDS = 30.0
 _CLAIM = "runs"
+
+DRIVER, TRIAL = "python -m trimtab_trainer drive$", "ray::SlotProcess"
+"""Patterns of the command lines of a job's processes."""
+_LIST = """
+import contextlib, pathlib, re, sys
+for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+    with contextlib.suppress(OSError):
+        line = path.read_bytes().replace(b"\\0", b" ").decode().strip()
+        if re.match(sys.argv[1], line):
+            print(path.parent.name)
+"""
 
 
 def make_digits_job(name: str, *, targets: list[Manifest]) -> Manifest:
@@ -163,7 +175,7 @@ class NodeJob:
             AssertionError: It failed, or takes too long.
         """
         self.wait(lambda: "completionTime" in self.status(), "end")
-        self.kubectl("wait", "--for=condition=Complete", "--timeout=1s", f"{RESOURCE}/{self.name}")
+        self.kubectl("wait", "--for=condition=Complete", "--timeout=30s", f"{RESOURCE}/{self.name}")
         return self.status()
 
     def kubectl(self, *arguments: str) -> str:
@@ -188,6 +200,11 @@ class NodeJob:
         pods = self.cluster.api.list("Pod", self.namespace, labels)
         return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
+    def list_processes(self, pod: str, kind: str) -> list[int]:
+        """Return the ids of the processes of a kind in a pod of Ray: DRIVER or TRIAL."""
+        listed = self.kubectl("exec", pod, "--", "python", "-c", _LIST, kind)
+        return [int(number) for number in listed.split()]
+
     def kill_pod(self, role: str) -> str:
         """Kill the one pod of a role at once and return its name."""
         (pod,) = self.pods(role)
@@ -204,6 +221,15 @@ class NodeJob:
             if event["involvedObject"]["kind"] == KIND
             and event["involvedObject"]["name"] == self.name
         }
+
+    def wait_for_event(self, reason: str) -> None:
+        """Wait until there is an event of a reason: they are posted after the status is written.
+
+        Raises:
+            AssertionError: None came.
+        """
+        if not wait_until(lambda: reason in self.events(), _EVENT_SECONDS):
+            raise AssertionError(f"{self.name}: no {reason}: {sorted(self.events())}")
 
     def read_trials(self, claim: Path, attempt: int) -> list[Manifest]:
         """Return the records of an attempt's trial log, in their order.

@@ -21,7 +21,7 @@ __all__ = ["Reference", "Stage"]
 
 _STILL = 4
 """Looks in a row that must show the same."""
-_CONVERGED = 20.0
+_CONVERGED = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ holds pods back, ends or fails them, or takes a node away. No container runs; wh
 told by `simulated_ray`.
 """
 
+import contextlib
 import itertools
 import threading
 from collections.abc import Callable, Iterator
@@ -70,16 +71,21 @@ class SimulatedNodes:
 
     def hold(
         self, chosen: Callable[[Manifest], bool], reason: str = _ON_ITS_WAY, message: str = ""
-    ) -> None:
+    ) -> Callable[[], None]:
         """Keep pods that a condition chooses from becoming ready, until `release`.
 
         Args:
             chosen: Tells of a pod whether it is held.
             reason: What the kubelet says of its containers, such as `ErrImagePull`.
             message: For people.
+
+        Returns:
+            What releases these alone.
         """
         told = {"reason": reason, **({"message": message} if message else {})}
-        self._holds.append((chosen, {"waiting": told}))
+        hold = chosen, {"waiting": told}
+        self._holds.append(hold)
+        return lambda: self._holds.remove(hold)
 
     def release(self) -> None:
         """Let all pods become ready again."""
@@ -95,7 +101,8 @@ class SimulatedNodes:
         for pod in self.api.list("Pod"):
             if pod["spec"].get("nodeName") in added:
                 place = pod["metadata"]["name"], pod["metadata"]["namespace"]
-                self.api.delete("Pod", *place, gracePeriodSeconds=0)
+                with contextlib.suppress(ApiRefusedError):  # it may be gone already
+                    self.api.delete("Pod", *place, gracePeriodSeconds=0)
         for name in added:
             self.api.delete("Node", name)
 

@@ -7,10 +7,11 @@ KubeRay would say of an attempt; `report` says what a driver would.
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from cluster.access import Cluster
-from cluster.api import Manifest
+from cluster.api import ApiRefusedError, Manifest
 from cluster.kinds import CHILD_KINDS
 from cluster.processes import wait_until
 from trimtab_api.labels import KEY_PROGRESS, target_key
@@ -148,10 +149,14 @@ class WatchedJob:
     # Whoever is not there.
 
     def play(self, attempt: int = 1, **status: Any) -> None:
-        """Say something of a RayJob, as KubeRay does."""
+        """Say something of a RayJob, as KubeRay does; of one that is done and deleted, nothing."""
         name = f"{self.name}-a{attempt}"
         changes = {"status": status}
-        self.cluster.api.patch("RayJob", name, changes, self.namespace, subresource="/status")
+        try:
+            self.cluster.api.patch("RayJob", name, changes, self.namespace, subresource="/status")
+        except ApiRefusedError as error:
+            if error.code != HTTPStatus.NOT_FOUND or "SUCCEEDED" not in status.values():
+                raise
 
     def play_start(self, attempt: int = 1) -> None:
         """Say that the Ray cluster is up and the driver runs."""

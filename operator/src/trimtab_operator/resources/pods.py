@@ -47,6 +47,15 @@ __all__ = ["PodShape", "build_pod_template"]
 _SPEC_VOLUME = f"{OWN_VOLUMES}job"
 _STOP_SECONDS = 5
 """For Ray to end its processes after that."""
+_READINESS = {
+    "httpGet": {"path": "/api/healthz", "port": 52365},
+    "initialDelaySeconds": 2,
+    "periodSeconds": 2,
+    "timeoutSeconds": 5,
+    "failureThreshold": 25,
+}
+"""KubeRay's own question to the agent of Ray, asked sooner: it waits ten seconds, then five each time,
+and no driver is submitted before all pods have answered. Gives up after as long as KubeRay does."""
 _JOB_FOLDER = JOB_FILE.rpartition("/")[0]
 
 
@@ -126,6 +135,8 @@ def _build_container(inputs: AttemptInputs, shape: PodShape) -> dict[str, Any]:
         container["command"] = list(shape.command)
     if not shape.runs_trainer:
         return container
+    if shape.drain_seconds is not None:
+        container["readinessProbe"] = _READINESS
     container["env"] = _build_environment(inputs, shape.drain_seconds)
     sources = build_secret_sources(inputs.spec)
     if sources:
