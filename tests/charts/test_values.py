@@ -166,7 +166,7 @@ def test_each_value_changes_what_is_rendered(path: str) -> None:
         ({"logLevel": "loud"}, "/logLevel", "must be one of 'DEBUG'"),
         ({"storageUri": "s3://user:word@runs"}, "/storageUri", "does not match pattern"),
         ({"rayVersion": 2.6}, "/rayVersion", "got number, want string"),
-        ({"rayVersion": "2.51.9"}, "/rayVersion", "does not match pattern"),
+        ({"rayVersion": "2.52.9"}, "/rayVersion", "does not match pattern"),
         ({"crds": {"install": "yes"}}, "/crds/install", "got string, want boolean"),
         ({"crds": {"retain": True}}, "/crds", "additional properties 'retain' not allowed"),
         ({"resources": {"limits": {"memory": "lots"}}}, "/resources/limits/memory", "pattern"),

@@ -31,8 +31,8 @@ def test_namespaces_are_a_list_with_commas_and_none_means_all() -> None:
     assert read_settings(given).watch_namespaces == ("vision", "speech")
 
 
-@pytest.mark.parametrize("value", ["2.52.0", "2.100.1", "3.0.0"])
-def test_a_version_of_ray_is_taken_where_it_knows_tokens(value: str) -> None:
+@pytest.mark.parametrize("value", ["2.53.0", "2.100.1", "3.0.0"])
+def test_a_version_of_ray_is_taken_where_its_pods_tell_that_they_are_ready(value: str) -> None:
     assert read_settings({**IMAGE, "TRIMTAB_OPERATOR_RAY_VERSION": value}).ray_version == value
     assert read_settings({**IMAGE, "TRIMTAB_OPERATOR_RAY_VERSION": ""}).ray_version is None
 
@@ -64,7 +64,7 @@ def test_files_of_the_metrics_go_together() -> None:
         ("LOG_LEVEL", "loud", "must be one of DEBUG, INFO, WARNING, ERROR but got LOUD"),
         ("WATCH_NAMESPACES", "vision,", "names of namespaces with commas between them but got"),
         ("WATCH_NAMESPACES", "team-*", "but got team-"),
-        ("RAY_VERSION", "2.51.9", "RAY_VERSION must be at least 2.52.0, .* but got 2.51.9"),
+        ("RAY_VERSION", "2.52.9", "RAY_VERSION must be at least 2.53.0, .* but got 2.52.9"),
         ("RAY_VERSION", "latest", "but got latest"),
         ("HEALTH_PORT", "70000", "must be from 1 to 65535 but got 70000"),
         ("METRICS_PORT", "-1", "must be from 0 to 65535 but got -1"),

@@ -350,11 +350,11 @@ CASES = {
         f"{CLUSTER}.env",
         "must name each variable once",
     ),
-    "ray-has-tokens": Case(
-        {f"{CLUSTER}.rayVersion": "2.51.9"},
-        {f"{CLUSTER}.rayVersion": "2.52.0"},
+    "ray-tells-health": Case(
+        {f"{CLUSTER}.rayVersion": "2.52.9"},
+        {f"{CLUSTER}.rayVersion": "2.53.0"},
         f"{CLUSTER}.rayVersion",
-        "must be at least 2.52.0, the first with token authentication",
+        "must be at least 2.53.0, the first with `/api/healthz`",
     ),
     "round-to-power": Case(
         {f"{PRUNE}.roundTo": 12},

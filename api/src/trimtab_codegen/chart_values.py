@@ -189,7 +189,7 @@ class ChartValues(ApiModel):
     storage_uri: _Place = ""
     """Storage of jobs that name none, `s3://…` or `pvc://…`. Empty means that every job must."""
     ray_version: _Version = ""
-    """Version of Ray in the trainer's image, from 2.52.0 on. Empty means that of this release."""
+    """Version of Ray in the trainer's image, from 2.53.0 on. Empty means that of this release."""
     crds: Definitions = Definitions()
     """The definition of OptimizationJob."""
     resources: Resources = Resources(

@@ -32,7 +32,7 @@ class Settings:
     Attributes:
         trainer_image: Image of Ray pods and target Jobs whose manifest names none.
         storage_uri: Storage root of jobs that name none; None where every job must.
-        ray_version: Version of Ray in that image, from 2.52.0 on; None takes that of this release.
+        ray_version: Version of Ray in that image, from 2.53.0 on; None takes that of this release.
         watch_namespaces: Where jobs are looked after; empty means everywhere.
         log_level: DEBUG, INFO, WARNING or ERROR.
         health_port: Where `/healthz` answers.
@@ -135,7 +135,7 @@ def _ray_version(environment: Mapping[str, str]) -> str | None:
     value = _optional(environment, "RAY_VERSION")
     if value is not None and not re.search(RAY_VERSION, value):
         raise SettingsError(
-            f"{_PREFIX}RAY_VERSION must be at least 2.52.0, such as 2.60.0, but got {value}"
+            f"{_PREFIX}RAY_VERSION must be at least 2.53.0, such as 2.60.0, but got {value}"
         )
     return value
 

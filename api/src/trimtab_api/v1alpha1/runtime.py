@@ -36,8 +36,8 @@ __all__ = [
     "WorkerGroup",
 ]
 
-RAY_VERSION = r"^(2[.](5[2-9]|[6-9][0-9]|[1-9][0-9]{2,})|([3-9]|[1-9][0-9]+)[.][0-9]+)[.][0-9]+$"
-"""Versions from 2.52 on, whose token authentication works."""
+RAY_VERSION = r"^(2[.](5[3-9]|[6-9][0-9]|[1-9][0-9]{2,})|([3-9]|[1-9][0-9]+)[.][0-9]+)[.][0-9]+$"
+"""Versions from 2.53 on, whose token authentication works and whose pods answer `/api/healthz`."""
 
 
 class ManagedBy(StrEnum):
@@ -102,7 +102,7 @@ class Cluster(ApiModel):
         Annotated[str, StringConstraints(max_length=16, pattern=r"^[0-9]+[.][0-9]+[.][0-9]+$")]
         | None
     ) = None
-    """Version of Ray in the image, from 2.52.0 on. Computed: by the operator's settings."""
+    """Version of Ray in the image, from 2.53.0 on. Computed: by the operator's settings."""
     service_account_name: ObjectName | None = None
     """Service account of the pods. Computed: one of the job's own."""
     priority_class_name: ObjectName | None = None
@@ -139,7 +139,7 @@ class Cluster(ApiModel):
             check=lambda self: (
                 self.ray_version is None or re.search(RAY_VERSION, self.ray_version) is not None
             ),
-            message="must be at least 2.52.0, the first with token authentication",
+            message="must be at least 2.53.0, the first with `/api/healthz`",
             field="ray_version",
         ),
     )

@@ -54,8 +54,8 @@ _READINESS = {
     "timeoutSeconds": 5,
     "failureThreshold": 25,
 }
-"""KubeRay's own question to the agent of Ray, asked sooner: it waits ten seconds, then five each time,
-and no driver is submitted before all pods have answered. Gives up after as long as KubeRay does."""
+"""What KubeRay asks the agent of Ray, but sooner: it waits ten seconds, then five each time, and no
+driver is submitted before all pods have answered. As patient as KubeRay is."""
 _JOB_FOLDER = JOB_FILE.rpartition("/")[0]
 
 
