@@ -63,6 +63,7 @@ def test_f42_a_driver_that_lives_on_beside_the_next_attempt_is_kept_out(
     def is_driving() -> bool:
         return bool(job.list_processes(head, DRIVER))
 
+    assert job.list_processes(worker, TRIAL)
     orphan(job, "twice-a1")
     job.wait(lambda: job.status().get("attempt") == 2, "second attempt")
     assert is_driving()
