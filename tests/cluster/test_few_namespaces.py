@@ -56,7 +56,10 @@ def create_job(place: Place, namespace: str, name: str = "digits") -> WatchedJob
 
 
 def remove_namespace(place: Place, name: str) -> None:
-    """Take a namespace away with all that matters in it, as the controller of namespaces does."""
+    """Take a namespace away with all that matters in it.
+
+    Its Role goes last, where the controller of namespaces takes it before the namespace is gone.
+    """
     api = place.cluster.api
     api.delete_all("OptimizationJob", name)
     api.delete("Namespace", name)

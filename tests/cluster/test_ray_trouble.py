@@ -227,9 +227,9 @@ def test_f36_an_image_that_cannot_run_is_named_ends_soon_and_is_mended_by_an_edi
     let_go = simulated_nodes.hold(holds(mended, "head"), "ErrImagePull", "t:1 not found")
     mended.wait_for("ClusterReady", "False/ImagePullFailed")
     assert "ray-head: ErrImagePull: t:1 not found" in mended.words("ClusterReady")
-    let_go()
     mended.edit({"cluster": {"image": "t:2"}})
     mended.wait_for_attempt(2)
+    let_go()
     mended.wait_for("ClusterReady", "True/WorkersReady")
     for name, job in jobs.items():
         waiting, ready, cause = IMAGES[name]

@@ -138,7 +138,7 @@ class SimulatedNodes:
             return  # it changed meanwhile; the next round sees how
 
     def _start(self, pod: Manifest) -> None:
-        held = next((state for chosen, state in self._holds if chosen(pod)), None)
+        held = next((state for chosen, state in tuple(self._holds) if chosen(pod)), None)
         if held is not None:
             known = [entry.get("state") for entry in pod["status"].get("containerStatuses", ())]
             if held not in known:

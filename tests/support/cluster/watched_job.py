@@ -155,7 +155,10 @@ class WatchedJob:
         try:
             self.cluster.api.patch("RayJob", name, changes, self.namespace, subresource="/status")
         except ApiRefusedError as error:
-            if error.code != HTTPStatus.NOT_FOUND or "SUCCEEDED" not in status.values():
+            if (
+                error.code != HTTPStatus.NOT_FOUND
+                or status.get("jobDeploymentStatus") != "Complete"
+            ):
                 raise
 
     def play_start(self, attempt: int = 1) -> None:

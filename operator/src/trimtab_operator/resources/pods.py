@@ -55,7 +55,7 @@ _READINESS = {
     "failureThreshold": 25,
 }
 """What KubeRay asks the agent of Ray, but sooner: it waits ten seconds, then five each time, and no
-driver is submitted before all pods have answered. As patient as KubeRay is."""
+driver is submitted before all pods have answered. At least as patient as KubeRay."""
 _JOB_FOLDER = JOB_FILE.rpartition("/")[0]
 
 
