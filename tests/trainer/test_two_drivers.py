@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,16 +95,40 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any
     return start
 
 
-def compete(folder: Path, storage: str, read: Callable[[], dict[str, bytes]]) -> None:
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What lies below the job's root in storage."""
+
+    list_keys: Callable[[], list[str]]
+    read: Callable[[str], bytes]
+
+    def read_all(self, keys: Iterable[str]) -> dict[str, bytes]:
+        return {key: self.read(key) for key in keys}
+
+    def read_settled(self, attempt: str) -> dict[str, bytes]:
+        """Read what an attempt finished: a trial that it was at may be written by its process yet.
+
+        Ray ends the processes of a driver only after the driver.
+        """
+        keys = [key for key in self.list_keys() if key.startswith(f"{attempt}/")]
+        log = self.read_all(key for key in keys if f"{key}/".startswith(f"{attempt}/trials/"))
+        finished = {f"trial-{number}" for number in list_trials(log, attempt)}
+        of_trials = f"{attempt}/checkpoints/trial-"
+        return self.read_all(
+            key for key in keys if not key.startswith(of_trials) or key.split("/")[2] in finished
+        )
+
+
+def compete(folder: Path, storage: str, stored: Stored) -> None:
     """Let a second driver begin while the first one searches; look at what both leave."""
     with driver(folder, storage, 1, trials=MANY) as first:
         first.wait_for_trials(2)
         # It has enough of what the first one leaves, so it only has to go on to the end.
         with driver(folder, storage, 2, trials=1) as second:
             assert first.wait() is DriverExit.FENCED
-            mine = {key: value for key, value in read().items() if key.startswith("a1/")}
+            mine = stored.read_settled("a1")
             assert second.wait() is DriverExit.DONE
-    there = read()
+    there = stored.read_all(stored.list_keys())
     assert first.report is not None
     assert first.report.outcome is None
     assert second.report is not None
@@ -136,22 +160,21 @@ def test_f42_a_driver_that_is_replaced_on_a_claim_ends_before_its_next_write(
     storage = tmp_path / "storage"
     root = storage / "team/tiny/uid-1"
 
-    def read() -> dict[str, bytes]:
-        files = [path for path in root.rglob("*") if path.is_file()]
-        return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+    def list_keys() -> list[str]:
+        return [path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir()]
 
+    stored = Stored(list_keys, read=lambda key: (root / key).read_bytes())
     with cluster():
-        compete(tmp_path, storage.as_uri(), read)
+        compete(tmp_path, storage.as_uri(), stored)
 
 
 def test_f42_a_driver_that_is_replaced_on_a_bucket_ends_before_its_next_write(
     tmp_path: Path, bucket: Bucket, cluster: Callable[[], Any]
 ) -> None:
     root = "runs/team/tiny/uid-1/"
-
-    def read() -> dict[str, bytes]:
-        keys = bucket.keys(root)
-        return {key.removeprefix(root): bucket.store.read(key)[0] for key in keys}
-
+    stored = Stored(
+        list_keys=lambda: [key.removeprefix(root) for key in bucket.keys(root)],
+        read=lambda key: bucket.store.read(root + key)[0],
+    )
     with cluster():
-        compete(tmp_path, f"s3://{bucket.name}/runs", read)
+        compete(tmp_path, f"s3://{bucket.name}/runs", stored)
