@@ -9,6 +9,7 @@ to company: few in a file, they come last and fill the process that is done with
 """
 
 import re
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from typing_extensions import override
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from cluster.errors import MissingToolError
+from cluster.errors import ClusterStartError, MissingToolError
 from cluster.existing import given_kubeconfig
 from cluster.images import make_archives
 from cluster.programs import is_built, program
@@ -54,10 +55,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             if reporter is not None:
                 reporter.write_line(f"building {name}, once: minutes")
             program(name)
-        if "cluster_n" in markers and given_kubeconfig() is None:
-            make_archives()
-    except MissingToolError as error:
+    except (MissingToolError, ClusterStartError) as error:
         pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+    if "cluster_n" in markers and given_kubeconfig() is None:
+        # The node asks for them again, and then it is the tests on it that fail.
+        with suppress(MissingToolError, ClusterStartError):
+            make_archives()
 
 
 class GroupScheduling(LoadScopeScheduling):

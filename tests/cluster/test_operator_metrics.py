@@ -13,7 +13,7 @@ from cluster.fixtures import NamespaceMaker
 from cluster.processes import wait_until
 from cluster.watched_job import WatchedJob, make_job
 from metrics_builder import Values, make_full_report, read_page
-from operator_process import OperatorProcess, running_operator
+from operator_process import PATIENT, OperatorProcess, running_operator
 from trimtab_api.margins import LimitKind, LimitMargin
 from trimtab_api.progress import ProgressReport, RunningTrial
 from trimtab_operator.telemetry.catalogue import CATALOGUE
@@ -32,7 +32,7 @@ CHANGING = ("trimtab_job_report_age_seconds", "trimtab_result_metric")
 @pytest.fixture
 def operator(ray_api_server: Cluster, tmp_path: Path) -> Iterator[OperatorProcess]:
     """An operator of the test's own: what it exports is of all jobs."""
-    with running_operator(ray_api_server, tmp_path) as operator:
+    with running_operator(ray_api_server, tmp_path, PATIENT) as operator:
         yield operator
         assert "Traceback" not in operator.read_log()
 

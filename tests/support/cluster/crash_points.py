@@ -28,6 +28,8 @@ __all__ = [
 
 _LAST_WRITES, _BACK = 2.0, 60.0
 _DELETED_AT_THE_CRASH = "delete"
+_RUNS = 5
+"""Of a case that was drawn; the numbers of writes differ by less."""
 
 
 class Side(StrEnum):
@@ -116,16 +118,17 @@ def run_sample(stage: Stage, sample: Sample, make_namespace: Callable[[], str]) 
         make_namespace: Makes one for each run.
 
     Raises:
-        AssertionError: No run wrote anything.
+        AssertionError: No run wrote nearly as much as the undisturbed one.
     """
     reference = stage.prepare(sample.script, make_namespace())
-    for number in range(1 + int(sample.share * reference.writes), 0, -1):
+    drawn = 1 + int(sample.share * reference.writes)
+    for number in range(drawn, max(0, drawn - _RUNS), -1):
         point = CrashPoint(sample.script, number, sample.side)
         sys.stdout.write(f"{point} of {reference.writes}\n")
         outcome = run_point(stage, point, make_namespace())
         if outcome.killed or outcome.faults:
             return outcome
-    raise AssertionError(f"{sample.script}: no run wrote anything")
+    raise AssertionError(f"{sample.script}: {_RUNS} runs wrote less than {drawn - _RUNS + 1} times")
 
 
 def run_point(stage: Stage, point: CrashPoint, namespace: str) -> Outcome:

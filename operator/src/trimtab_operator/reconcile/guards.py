@@ -129,7 +129,7 @@ _GUARDS: tuple[Guard, ...] = (
     _complete,
     # It failed, and somebody deleted all that was left of it.
     _failed,
-    # Its manifest is invalid and it never started.
+    # Its manifest is invalid, and there is no attempt to go on with.
     _lost,
 )
 
