@@ -14,14 +14,22 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from typing_extensions import override
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+import trimtab_trainer.execution  # noqa: F401 before a test imports Ray, which reads what it sets
 from cluster.errors import ClusterStartError, MissingToolError
 from cluster.existing import given_kubeconfig
 from cluster.images import make_archives
 from cluster.programs import is_built, program
+
+# No test judges times: a disk may be busy for a while.
+settings.register_profile(
+    "patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("patient")
 
 _SERVERS = ("etcd", "kube-apiserver", "kubectl")
 _CONTROLLERS = ("kube-controller-manager", "kube-scheduler", "kuberay")

@@ -12,6 +12,8 @@ import pytest
 from bench import compression, training
 from source_tree import ROOT
 
+pytestmark = pytest.mark.timeout(900)
+
 SLOW = [pytest.mark.slow]
 SLOW_WITH_RAY = [pytest.mark.slow, pytest.mark.ray_apart]
 PROGRAMS = [

@@ -137,7 +137,7 @@ def test_no_slot_waits_for_a_place_that_has_begun_or_has_nothing_to_do(
 ) -> None:
     assert not executor.is_waiting(0)
     executor.submit(0, count, to=1)
-    next(executor.events(timeout=20))
+    next(executor.events())
     assert not executor.is_waiting(0)
     result_of(executor)
 
@@ -166,7 +166,7 @@ def test_interrupted_work_is_closed_and_its_slot_stays_warm(
     executor.submit(0, count, to=0)
     before = result_of(executor).value["uses"]
     executor.submit(0, scribble, path=tmp_path / "note")
-    next(executor.events(timeout=20))
+    next(executor.events())
     executor.interrupt(0)
     assert result_of(executor) == Done(0, None, None, interrupted=True)
     assert (tmp_path / "note").read_text() == "closed"
@@ -182,7 +182,7 @@ def test_work_may_be_interrupted_before_it_starts(executor: AbstractExecutor) ->
 
 def test_work_that_fails_while_it_is_closed_has_failed(executor: AbstractExecutor) -> None:
     executor.submit(0, resist)
-    next(executor.events(timeout=20))
+    next(executor.events())
     executor.interrupt(0)
     done = result_of(executor)
     assert done.failure is not None
@@ -212,7 +212,7 @@ def test_f51_stopped_work_is_silent_its_late_result_too_and_its_slot_is_fresh(
     executor: AbstractExecutor,
 ) -> None:
     executor.submit(0, count, to=2)
-    next(executor.events(timeout=20))
+    next(executor.events())
     executor.stop(0)
     assert list(executor.events()) == []
     executor.submit(0, count, to=3)

@@ -2,13 +2,14 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from cluster.processes import find_free_ports
 
 __all__ = ["ray_cluster", "ray_worker"]
 
@@ -24,7 +25,7 @@ def ray_cluster(*, cpus: int) -> Iterator[str]:
     Args:
         cpus: Cores that the worker offers.
     """
-    port = _find_free_port()
+    (port,) = find_free_ports(1)
     address = f"{_HOST}:{port}"
     head = ["--head", "--port", str(port), "--num-cpus", "0", "--include-dashboard", "false"]
     # Sockets lie in this folder, and their paths must be short.
@@ -49,13 +50,6 @@ def ray_worker(address: str, *, cpus: int, drain: int = 0) -> Iterator[subproces
         yield process
 
 
-def _find_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
 def _started(arguments: list[str], *, drain: int = 0) -> Iterator[subprocess.Popen[bytes]]:
     """Run `ray start`, which waits for its processes and ends them with itself, until it is ready.
@@ -65,21 +59,20 @@ def _started(arguments: list[str], *, drain: int = 0) -> Iterator[subprocess.Pop
         drain: Seconds for which it lets work end when it is asked to end itself.
     """
     common = ["--node-ip-address", _HOST, "--object-store-memory", str(100 * 2**20), "--block"]
-    process = subprocess.Popen(
-        [Path(sys.executable).parent / "ray", "start", *arguments, *common],
-        env={
-            **os.environ,
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_raylet_start_wait_time_s": "180",
-            "RAY_USAGE_STATS_REPORT_URL": "disabled",
-            "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": str(drain),
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+    command = [Path(sys.executable).parent / "ray", "start", *arguments, *common]
+    environment = {
+        **os.environ,
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_raylet_start_wait_time_s": "180",
+        "RAY_USAGE_STATS_REPORT_URL": "disabled",
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": str(drain),
+    }
+    # On a busy machine Ray gives up on its own agent after 15 s, which nobody can set.
+    process = _start(command, environment) or _start(command, environment)
+    if process is None:
+        raise RuntimeError(f"Ray did not start twice: {command}")
     with process:
         try:
-            _wait_until_ready(process)
             yield process
         finally:
             process.terminate()
@@ -89,10 +82,16 @@ def _started(arguments: list[str], *, drain: int = 0) -> Iterator[subprocess.Pop
                 process.kill()
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes]) -> None:
-    said = []
+def _start(
+    command: list[str | Path], environment: dict[str, str]
+) -> subprocess.Popen[bytes] | None:
+    """Return the process once it is ready; None where it ended before, which it tells pytest."""
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     for line in process.stdout or ():
-        said.append(line)
+        sys.stdout.write(line.decode())
         if _READY in line:
-            return  # the few lines that follow fit into the pipe
-    raise RuntimeError(b"".join(said).decode())
+            return process  # the few lines that follow fit into the pipe
+    process.communicate()
+    return None

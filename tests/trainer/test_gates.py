@@ -18,6 +18,8 @@ from trimtab_trainer.benchmarking.runners._base import AbstractRunner
 from trimtab_trainer.exporting.artifact import ExportedFile, describe_file
 from trimtab_trainer.stages import _manifest, _quantize_work, _work
 
+pytestmark = pytest.mark.timeout(600)
+
 
 def measure_int8_slower(files: Mapping[str, Path], **_: object) -> dict[str, Measurement]:
     """Stand for a processor without 8-bit instructions."""

@@ -174,6 +174,6 @@ def test_no_ray_process_is_left_behind(finished: Path) -> None:
 def _parent(process: Path) -> int:
     try:
         text = (process / "stat").read_text()
-    except FileNotFoundError:
+    except OSError:
         return 0
     return int(text.rpartition(")")[2].split()[1])

@@ -55,7 +55,7 @@ def unruly(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunReport, Recorde
             "numTrials": len(cues),
             "parameters": [choices],
             "parallelTrials": 2,  # the others run while one hangs
-            "trialTimeoutSeconds": 50,  # 40 were too few for a first epoch on a busy machine
+            "trialTimeoutSeconds": 100,  # 40 were too few for a first epoch on a busy machine
         },
         train={"epochs": 3},
     )

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from job_world import JobWorld, make_manifest, make_report
@@ -15,12 +15,7 @@ from trimtab_operator.reconcile.verdict import Phase
 from trimtab_operator.resources.configmaps import ANNOTATION_RECORD
 
 OVER = {"Complete", "Failed", "ValidationFailed"}
-SETTINGS = settings(
-    max_examples=100,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+SETTINGS = settings(max_examples=100, derandomize=True)
 
 
 def live_rayjobs(world: JobWorld) -> list[str]:

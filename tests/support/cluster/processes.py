@@ -4,12 +4,13 @@ The control plane and the node are made of these. Each program writes a log of i
 is shown when the program ends early.
 """
 
+import random
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -20,6 +21,7 @@ __all__ = ["Processes", "dies_with_parent", "find_free_ports", "wait_until"]
 
 _STOP_SECONDS = 10
 _POLL_SECONDS = 0.05
+_UNCLAIMED = range(20_000, 30_000)
 
 
 @dataclass(slots=True)
@@ -117,12 +119,20 @@ def wait_until(is_true: Callable[[], bool], seconds: float) -> bool:
 
 
 def find_free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
-    """Return different ports that nothing listens on now."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind((host, 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Return different ports that nothing listens on now.
+
+    They are not of those that the kernel, Ray or Kubernetes hand out, so that nobody takes one before
+    it is listened on, nor while a server is stopped for a while.
+    """
+    found: list[int] = []
+    # Not from the generator of the tests, whose seed other processes may share.
+    for port in random.SystemRandom().sample(_UNCLAIMED, len(_UNCLAIMED)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((host, port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise ClusterStartError(f"no {count} ports of {host} are free in {_UNCLAIMED}")
 
 
 def dies_with_parent() -> list[str]:

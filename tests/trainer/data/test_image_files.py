@@ -121,7 +121,7 @@ def test_f60_a_pickle_is_refused_and_runs_no_code(tmp_path: Path) -> None:
     canary.check()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data(), kind=st.sampled_from(["PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF", "PPM"]))
 @pytest.mark.filterwarnings("ignore")
 def test_f63_damage_is_refused_or_harmless(data: st.DataObject, kind: str) -> None:

@@ -1,14 +1,18 @@
 """On a cluster, processes are spread over its workers; those without a place wait for one."""
 
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from ray.exceptions import ActorUnavailableError
 
 from ray_cluster import ray_cluster, ray_worker
 from slot_work import ToyBench, hang, hold_or_save, observe
 from trimtab_api.v1alpha1.status import FailureClass
+from trimtab_trainer.execution import ray_actors
 from trimtab_trainer.execution._base import Done, Progress
 from trimtab_trainer.execution.ray_actors import RayExecutor
 from trimtab_trainer.execution.ray_session import join_cluster, leave_cluster
@@ -89,7 +93,7 @@ def test_f40_work_that_does_not_hear_in_time_is_taken_away_and_not_lost(
     join_cluster(1)
     machines = Machines(count=1, cores=4, gpus=0)
     with (
-        ray_worker(address, cpus=4, drain=3) as worker,
+        ray_worker(address, cpus=4, drain=8) as worker,
         make_executor(machines, slots=1) as executor,
     ):
         executor.submit(0, hang)
@@ -99,6 +103,29 @@ def test_f40_work_that_does_not_hear_in_time_is_taken_away_and_not_lost(
         assert failure is not None
         assert failure.failure_class is FailureClass.PREEMPTED
         assert failure.message == "the machine that ran the work was taken away"
+
+
+@pytest.mark.usefixtures("address")
+def test_f40_work_on_a_machine_that_is_taken_away_is_not_lost_when_ray_knows_no_more_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def lose_touch(_: object) -> None:
+        raise ActorUnavailableError("nothing heard", None)
+
+    machines = join_cluster(1)
+    with make_executor(machines, slots=1) as executor:
+        executor.submit(0, observe)
+        process = finish(executor).value["pid"]
+        executor.submit(0, hang)
+        assert isinstance(next(executor.events()), Progress)
+        names = frozenset(node["NodeID"] for node in ray_actors.ray.nodes())
+        monkeypatch.setattr(ray_actors, "find_leaving_machines", lambda: names)
+        assert list(executor.events(2)) == []  # it looks, and tells the work
+        monkeypatch.setattr("ray.get", lose_touch)
+        os.kill(process, signal.SIGKILL)
+        failure = finish(executor).failure
+    assert failure is not None
+    assert failure.failure_class is FailureClass.PREEMPTED
 
 
 def test_only_workers_take_work_and_the_head_does_not(address: str) -> None:

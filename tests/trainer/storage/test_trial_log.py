@@ -82,9 +82,7 @@ def test_f53_a_last_record_of_zeros_is_dropped(path: Path) -> None:
     assert make_log(path.parent).read() == [*RECORDS[:-1], FRESH]
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_f54_a_flipped_bit_before_the_last_record_is_found(path: Path, data: st.DataObject) -> None:
     whole = path.read_bytes()

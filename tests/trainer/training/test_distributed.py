@@ -1,12 +1,12 @@
 """Two processes train what one would: same data, same steps, same weights within rounding."""
 
-import socket
 from typing import Any
 
 import pytest
 import torch
 from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
+from cluster.processes import find_free_ports
 from team_work import CASES, EVALUATED, Summed, fit, flatten, work_as_member
 from toy_training import Points, make_net
 from trimtab_trainer.training.distributed import Team, join
@@ -14,8 +14,8 @@ from trimtab_trainer.training.evaluation import evaluate
 
 
 def find_address() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"127.0.0.1:{server.getsockname()[1]}"
+    (port,) = find_free_ports(1)
+    return f"127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="module")

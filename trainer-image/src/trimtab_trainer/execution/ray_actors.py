@@ -246,7 +246,7 @@ class RayExecutor(AbstractExecutor):
                 self.stop(slot)
                 self._start(slot, running.order, running.starts + 1)
                 return None
-            item = Done(slot, None, describe_lost_worker(str(error)))
+            item = Done(slot, None, self._describe(error, running))
         except RayError as error:
             item = Done(slot, None, self._describe(error, running))
         if not isinstance(item, Done):

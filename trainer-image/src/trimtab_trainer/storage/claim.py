@@ -4,6 +4,7 @@ Opened by `opening`. The job's folder is the storage itself, so there is nothing
 fetch, and an attempt takes over the files of the one before as hard links.
 """
 
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -95,9 +96,11 @@ class ClaimStorage(AbstractRunStorage):
 
 def _take_over(source: Path, target: Path) -> None:
     """Link or copy all that counts of an attempt; what vanishes meanwhile was not finished."""
-    for path in sorted(source.rglob("*")):
+    # Unlike rglob, walk passes over a folder that vanishes.
+    found = [Path(folder, name) for folder, _, names in os.walk(source) for name in names]
+    for path in sorted(found):
         name = path.relative_to(source)
-        if not is_imported(name.as_posix()) or not path.is_file():
+        if not is_imported(name.as_posix()):
             continue
         with suppress(FileNotFoundError):
             if name.as_posix() == LOG_NAME:
